@@ -1,0 +1,1 @@
+"""The console: pages, forms, sockets, commands and settings. It talks to people; `keyspace` talks to Redis."""

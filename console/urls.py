@@ -1,0 +1,20 @@
+"""One line a page; each feature brings its own `urls`."""
+
+from django.urls import include, path
+
+import console.converters  # noqa: F401
+from console.health import views as health
+
+handler400 = "console.problems.bad_request"
+handler404 = "console.problems.page_not_found"
+handler500 = "console.problems.server_error"
+
+urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("accounts/", include("allauth.urls")),
+    path("", include("console.servers.urls")),
+    path("", include("console.keys.urls")),
+    path("", include("console.access.urls")),
+    path("", include("console.audit.urls")),
+]

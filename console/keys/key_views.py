@@ -1,0 +1,129 @@
+"""The right pane: one key, its facts and its value page by page."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from console.actors import connect
+from console.keys.query import Query, read_query
+from console.keys.views import pane_context
+from keyspace import values
+from keyspace.access import Permission
+from keyspace.decoders import decode_value
+from keyspace.encoding import from_key_id, key_id, to_text
+from keyspace.errors import Problem, explain
+from keyspace.servers import Connection
+
+
+def key_context(connection: Connection, name: bytes, request: HttpRequest, query: Query) -> dict[str, Any]:
+    """What `_pane.html` needs. A key that is gone is told in the pane: its neighbours in the list stay usable."""
+    context: dict[str, Any] = {"connection": connection, "query": query, "name": name, "may": _may(connection, name)}
+    try:
+        facts = values.get_key(connection, name)
+    except Problem as problem:
+        if problem.status != 404:
+            raise
+        return context | {"gone": problem}
+    return context | {"key": facts} | value_context(connection, name, facts.type, request)
+
+
+def value_context(connection: Connection, name: bytes, kind: str, request: HttpRequest) -> dict[str, Any]:
+    """What `_value_page.html` needs. A value that cannot be read is told in its panel, and the header stays."""
+    reveal = request.GET.get("reveal", "")
+    context: dict[str, Any] = {
+        "connection": connection, "name": name, "type": values.key_type(kind), "kind": kind, "reveal": reveal,
+        "using": request.GET.get("as", ""), "may": _may(connection, name), "urls": _urls(connection, name, kind, reveal),
+    }  # fmt: skip
+    try:
+        page = values.read_value(connection, name, kind=kind, query=request.GET.dict(), reveal=reveal or None)
+    except Exception as error:
+        problem = explain(error)
+        if problem.status in (400, 404, 500):
+            raise
+        return context | {"problem": problem}
+    return context | {"page": page, "query_given": page.query}
+
+
+def _may(connection: Connection, name: bytes) -> dict[str, bool]:
+    """What to offer for this key: `may.edit_ttls` and so on. A read-only server offers no writing."""
+    offered = {permission: connection.access.may(permission, name) for permission in Permission}
+    if connection.server.read_only:
+        offered = {permission: may and not permission.writes for permission, may in offered.items()}
+    return {permission.name.lower(): may for permission, may in offered.items()}
+
+
+def _urls(connection: Connection, name: bytes, kind: str, reveal: str) -> dict[str, str | None]:
+    args = [connection.server.name, connection.db, name]
+    suffix = f"?reveal={reveal}" if reveal else ""
+    return {
+        "page": reverse("key_value", args=args),
+        "element": reverse("key_decoded", args=args),
+        "reveal": reverse("key_reveal", args=args),
+        "download": reverse("key_download", args=args) + suffix if kind == "string" else None,
+    }
+
+
+@require_GET
+def key(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
+    """The whole page: the list as the address filters it, and the key beside it. 404 when there is no such key."""
+    connection, query, name = connect(request, server, db), read_query(request.GET), from_key_id(key)
+    context = pane_context(connection, query) | key_context(connection, name, request, query)
+    return render(request, "keys/page.html", context, status=404 if "gone" in context else 200)
+
+
+@require_GET
+def pane(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
+    connection, query, name = connect(request, server, db), read_query(request.GET), from_key_id(key)
+    return render(request, "keys/_pane.html", key_context(connection, name, request, query))
+
+
+@require_GET
+def value(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
+    """One page of the value; `kind` is the type the page was made for, so that a key that became another type says so."""
+    connection, name = connect(request, server, db), from_key_id(key)
+    kind = request.GET.get("kind") or values.get_key(connection, name).type
+    return render(request, "keys/_value_page.html", value_context(connection, name, kind, request))
+
+
+@require_GET
+def decoded(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
+    """One element whole, through the decoder that `as` names (empty: the one that is detected)."""
+    connection, name = connect(request, server, db), from_key_id(key)
+    kind = request.GET.get("kind") or values.get_key(connection, name).type
+    address, using = request.GET.get("element", ""), request.GET.get("as", "")
+    element = values.read_element(connection, name, kind=kind, address=address, reveal=request.GET.get("reveal") or None)
+    decoded = decode_value(element.data, using or None, partial=element.cut)
+    context = {"element": element, "decoded": decoded, "using": using, "kind": kind, "urls": _urls(connection, name, kind, "")}
+    return render(request, "keys/_decoded.html", context)
+
+
+@require_POST
+def reveal(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
+    """Show masked values for ten minutes; audited."""
+    connection, name = connect(request, server, db), from_key_id(key)
+    token = values.reveal_value(connection, name)
+    request.GET = request.GET.copy()
+    request.GET["reveal"] = token
+    kind = request.GET.get("kind") or values.get_key(connection, name).type
+    return render(request, "keys/_value_page.html", value_context(connection, name, kind, request))
+
+
+@require_GET
+def download(request: HttpRequest, server: str, db: int, key: str) -> StreamingHttpResponse:
+    """A string's bytes as they are, streamed."""
+    connection, name = connect(request, server, db), from_key_id(key)
+    length, chunks = values.download_value(connection, name, reveal=request.GET.get("reveal") or None)
+    response = StreamingHttpResponse(chunks, content_type="application/octet-stream")
+    response["Content-Length"] = str(length)
+    response["Content-Disposition"] = f'attachment; filename="{_file_name(name)}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _file_name(name: bytes) -> str:
+    """A file name in plain ASCII that says which key it was."""
+    plain = "".join(char if char.isalnum() and char.isascii() or char in "-_." else "_" for char in to_text(name))
+    return (plain.strip("._")[:80] or key_id(name)[:40]) + ".bin"

@@ -1,0 +1,74 @@
+"""The TTL dialog of one key."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET, require_POST
+
+from console.actors import connect
+from console.keys.ttl_forms import TtlForm, sign_seen
+from keyspace import ttl as ttls
+from keyspace.encoding import from_key_id
+from keyspace.errors import Conflict
+from keyspace.servers import Connection
+
+
+def _context(connection: Connection, name: bytes, expiry: ttls.Expiry, **more: Any) -> dict[str, Any]:
+    return {"connection": connection, "name": name, "expiry": expiry, "supports_conditions": connection.supports("PEXPIRETIME"),
+            **more}  # fmt: skip
+
+
+@require_GET
+def ttl(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
+    connection, name = connect(request, server, db), from_key_id(key)
+    expiry = ttls.get_ttl(connection, name)
+    form = TtlForm(initial={"seen": sign_seen(expiry)})
+    return render(request, "keys/_ttl.html", _context(connection, name, expiry, form=form))
+
+
+@require_POST
+def set_ttl(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
+    """422 with the dialog again for a bad form, for a TTL that changed meanwhile, and for a time that would delete the key."""
+    connection, name = connect(request, server, db), from_key_id(key)
+    form = TtlForm(request.POST)
+    if not form.is_valid():
+        return _again(request, connection, name, form)
+    data = form.cleaned_data
+    seen = None if data["overwrite"] else data["seen"]
+    try:
+        change = ttls.set_ttl(
+            connection, name, seen=seen, condition=data["condition"], may_delete=data["may_delete"], **data["target"]
+        )
+    except (Conflict, ttls.WouldDelete) as problem:
+        return _again(request, connection, name, form, problem=problem, asks=isinstance(problem, ttls.WouldDelete))
+    return _done(request, connection, name, change)
+
+
+@require_POST
+def persist(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
+    connection, name = connect(request, server, db), from_key_id(key)
+    form = TtlForm(request.POST | {"way": "in", "duration": "1s"}) if "way" not in request.POST else TtlForm(request.POST)
+    form.full_clean()
+    seen = None if form.cleaned_data.get("overwrite") else form.cleaned_data.get("seen")
+    if seen is None and not form.cleaned_data.get("overwrite"):
+        return _again(request, connection, name, form)
+    try:
+        change = ttls.persist(connection, name, seen=seen)
+    except Conflict as problem:
+        return _again(request, connection, name, form, problem=problem)
+    return _done(request, connection, name, change)
+
+
+def _again(request: HttpRequest, connection: Connection, name: bytes, form: TtlForm, **more: Any) -> HttpResponse:
+    """The dialog with what the key's TTL is now; what was typed stays."""
+    expiry = ttls.get_ttl(connection, name)
+    form.data = form.data.copy()
+    form.data["seen"] = sign_seen(expiry)
+    return render(request, "keys/_ttl.html", _context(connection, name, expiry, form=form, **more), status=422)
+
+
+def _done(request: HttpRequest, connection: Connection, name: bytes, change: ttls.Change) -> HttpResponse:
+    response = render(request, "keys/_ttl_done.html", _context(connection, name, change.before, change=change))
+    response["HX-Trigger"] = "ttl-changed"
+    return response

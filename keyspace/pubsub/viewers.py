@@ -1,0 +1,118 @@
+"""What one person's socket receives: a bounded queue of frames and exact counts."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+encode_json = json.JSONEncoder(ensure_ascii=True, check_circular=False, separators=(",", ":")).encode
+MAX_QUEUED = 8 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Counts:
+    """Messages. received = matched + not matched + slow_filter; matched = shown + buffer + browser.
+
+    `buffer`: dropped because the console could not encode as fast; `browser`: because this viewer's socket did not take them;
+    `slow_filter`: the filter had no time for them, or its regular expression did not come to an end. `gaps` are times without a connection to the server,
+    in which nobody knows how many there were.
+    """
+
+    received: int = 0
+    matched: int = 0
+    shown: int = 0
+    buffer: int = 0
+    browser: int = 0
+    slow_filter: int = 0
+    gaps: int = 0
+
+    def add(self, other: "Counts") -> None:
+        for field in _FIELDS:
+            setattr(self, field, getattr(self, field) + getattr(other, field))
+
+    @property
+    def dropped(self) -> int:
+        return self.buffer + self.browser + self.slow_filter
+
+
+_FIELDS = tuple(field.name for field in fields(Counts))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Encoded once and shared: JSON as bytes, and what it adds to the counts of everybody who gets it."""
+
+    data: bytes
+    counts: Counts | None = None
+
+
+def control_frame(kind: str, **content: Any) -> Frame:
+    return Frame(encode_json({"t": kind, **content}).encode())
+
+
+class Viewer:
+    """A queue that the hub fills and one socket empties. A slow socket loses frames, counted, and nobody else's."""
+
+    def __init__(self, *, max_queued: int = MAX_QUEUED) -> None:
+        self.counts = Counts()
+        self.max_queued = max_queued  # bytes
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
+        self._missed: Counts | None = None
+        self._ready = asyncio.Event()
+        self._closed = False
+
+    def offer(self, frame: Frame) -> None:
+        """Queue `frame`; when the queue is full its messages count as dropped by the browser."""
+        if self._closed:
+            return
+        if frame.counts is not None:
+            if self._queued + len(frame.data) > self.max_queued and self._queue:
+                self._miss(frame.counts)
+                return
+            self.counts.add(frame.counts)
+            self._tell_missed()
+        self._put(frame.data)
+
+    def _put(self, data: bytes) -> None:
+        self._queue.append(data)
+        self._queued += len(data)
+        self._ready.set()
+
+    def _miss(self, counts: Counts) -> None:
+        missed = Counts()
+        missed.add(counts)
+        missed.browser, missed.shown = counts.shown, 0
+        self.counts.add(missed)
+        if self._missed is None:
+            self._missed = Counts()
+        self._missed.add(missed)
+
+    def _tell_missed(self) -> None:
+        """Before the next frame that fits: what was not sent, at its place in the stream."""
+        if self._missed is not None:
+            self._put(control_frame("missed", counts=asdict(self._missed)).data)
+            self._missed = None
+
+    def tell_counts(self) -> None:
+        """Queue the exact totals (and first what was missed, if anything), so that the page cannot drift."""
+        self._tell_missed()
+        self._put(control_frame("counts", counts=asdict(self.counts)).data)
+
+    def close(self) -> None:
+        self._closed = True
+        self._ready.set()
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Frames until `close`; the next is taken from the queue only when the one before was dealt with."""
+        while True:
+            while self._queue:
+                data = self._queue.popleft()
+                self._queued -= len(data)
+                yield data
+            if self._closed:
+                return
+            self._ready.clear()
+            await self._ready.wait()

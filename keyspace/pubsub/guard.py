@@ -34,9 +34,13 @@ class Guard:
     def covers(self, channel: bytes) -> bool:
         return any(right.covers_channel(channel) for right in self.rights)
 
-    def check(self, subscription: Subscription) -> None:
+    def allows(self, subscription: Subscription) -> bool:
         """An exact channel outside the grant is refused; a pattern is not: the messages of other channels are left out."""
-        if subscription.kind is not Kind.PATTERN and not self.covers(subscription.name):
+        return subscription.kind is Kind.PATTERN or self.covers(subscription.name)
+
+    def check(self, subscription: Subscription) -> None:
+        """Raises Denied where `allows` says no."""
+        if not self.allows(subscription):
             raise Denied(f"Your grant does not cover the channel {to_text(subscription.name)[:200]}.",
                          "An admin can widen its channel patterns on the Access page.")  # fmt: skip
 

@@ -1,0 +1,28 @@
+"""Bounds of the live view; each is a setting of the same name with LIVE_ in front (README.md lists them)."""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+_DEFAULTS: dict[str, Any] = {
+    "SOCKETS_PER_PERSON": 20,  # open at once, a console process
+    "SUBSCRIPTIONS": 200,  # a socket
+    "QUEUE_BYTES": 8 * 1024 * 1024,  # that wait for one slow browser
+    "RECHECK_SECONDS": 15,  # between two looks at session and grants
+    "RECORDING_SECONDS": 3600,  # longest recording
+    "RECORDING_BYTES": 512 * 1024 * 1024,  # biggest recording, compressed
+    "RECORDINGS_PER_PERSON": 3,  # running at once
+    "PUBLISH_BYTES": 1024 * 1024,  # biggest payload of the publish form
+    "CHANNELS": 5000,  # listed at once
+}
+
+
+def limit(name: str) -> int:
+    return int(getattr(settings, f"LIVE_{name}", _DEFAULTS[name]))
+
+
+def recordings_directory() -> Path:
+    directory = Path(settings.DATA_DIR) / "recordings"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory

@@ -5,6 +5,8 @@ from typing import Any
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.urls import re_path
 
+from console.pubsub.routing import websocket_urlpatterns as pubsub_routes
+
 
 class NoSuchSocket(AsyncWebsocketConsumer):
     """Refuses the handshake (HTTP 403) of a socket that does not exist."""
@@ -14,5 +16,6 @@ class NoSuchSocket(AsyncWebsocketConsumer):
 
 
 websocket_urlpatterns: list[Any] = [
+    *pubsub_routes,
     re_path(r"", NoSuchSocket.as_asgi()),
 ]

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Certificates:
-    """Paths of PEM files. `stranger_ca` signed none of them; the server's names are localhost and 127.0.0.1."""
+    """Paths of PEM files. `stranger_ca` signed none of them; the server is localhost and 127.0.0.1."""
 
     ca: Path
     server: Path
@@ -46,8 +46,9 @@ def _make_ca(name: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
         x509.BasicConstraints(ca=True, path_length=None), critical=True
     )
     usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
-        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
+        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
+        decipher_only=False,
     )  # fmt: skip
     return key, builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
 

@@ -1,4 +1,4 @@
-"""Fixtures for every test: real servers, reset before each test; a session has one of each generation it asks for.
+"""Fixtures for every test: real servers, reset before each test.
 
 server      the Valkey 9 of the session            redis       a bytes client of it
 any_server  one test for each of GENERATIONS       any_redis   a bytes client of that
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from tests.servers import GENERATIONS, RunningServer, shared_server, start_server
+from tests.servers import GENERATIONS, RunningServer, start_server
+from tests.shared_servers import shared_server
 from tests.topologies import RunningCluster, start_cluster
 
 

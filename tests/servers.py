@@ -1,4 +1,4 @@
-"""Real servers for tests: five generations of Redis and Valkey, each a process of its own that dies with the tests.
+"""Real servers for tests: five generations of Redis and Valkey, processes that die with the tests.
 
 A server dies with the thread that started it (that is how the kernel does it): start them in the main one.
 """
@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,7 +60,7 @@ def find_binary(kind: str) -> Path:
 
 @dataclass
 class RunningServer:
-    """A server of ours on loopback and on a unix socket. With TLS, `port` speaks plainly and `tls_port` TLS."""
+    """A server of ours on loopback and on a unix socket. With TLS it listens on `tls_port` as well."""
 
     kind: str
     directory: Path
@@ -69,7 +69,6 @@ class RunningServer:
     process: "subprocess.Popen[bytes]"
     command: list[str]
     certificates: Certificates | None = None
-    original: dict[bytes, bytes] = field(default_factory=dict)
     host: str = "127.0.0.1"
 
     @property
@@ -85,7 +84,7 @@ class RunningServer:
         return (self.directory / "log").read_text(errors="replace")
 
     def client(self, **options: Any) -> "redis.Redis":
-        """A bytes client over the unix socket, or over TCP when `host` or `port` is given; a command is sent once."""
+        """A bytes client over the unix socket, or over TCP when `host` or `port` is given. Sends once."""
         if not {"host", "port"} & options.keys():
             options = {"unix_socket_path": self.socket} | options
         base: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "driver_info": None}
@@ -105,7 +104,7 @@ class RunningServer:
         self.process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
-        """Kill (when it still runs) and start again on the same port, in the same directory, with what was saved."""
+        """Kill it when it still runs, and start it again: same port, same directory, what was saved."""
         if self.process.poll() is None:
             self.kill()
         self.process = _spawn(self.command, self.directory)
@@ -135,8 +134,11 @@ def start_server(
     tls: bool = False,
     **more: Setting,
 ) -> RunningServer:
-    """A server that answers. `lines` are lines of its configuration file, `config` and `more` directives (a list gives
-    several lines; underscores in `more` become dashes), `acl` users as `ACL SETUSER` takes them ("bob on >pw ~* +@all")."""
+    """A server that answers.
+
+    `lines` are lines of its configuration file, `config` and `more` directives (a list gives several lines;
+    underscores in `more` become dashes), `acl` users as `ACL SETUSER` takes them ("bob on >pw ~* +@all").
+    """
     binary = find_binary(kind)
     settings = dict(config or {}) | {name.replace("_", "-"): value for name, value in more.items()}
     extra = [*lines, *(f"user {user}" for user in acl)]
@@ -190,8 +192,8 @@ def _try_start(
 
 def _tls_settings(certificates: Certificates, port: int) -> dict[str, Setting]:
     return {
-        "tls-port": port, "tls-cert-file": str(certificates.server), "tls-key-file": str(certificates.server_key),
-        "tls-ca-cert-file": str(certificates.ca), "tls-auth-clients": "optional",
+        "tls-port": port, "tls-auth-clients": "optional", "tls-ca-cert-file": str(certificates.ca),
+        "tls-cert-file": str(certificates.server), "tls-key-file": str(certificates.server_key),
     }  # fmt: skip
 
 
@@ -216,7 +218,7 @@ def _spawn(command: list[str], directory: Path) -> "subprocess.Popen[bytes]":
             stderr=log,
             cwd=directory,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - nothing in it takes a lock
+            preexec_fn=die_with_parent,  # nothing in it takes a lock
         )
 
 
@@ -249,55 +251,3 @@ def stop_all() -> None:
         pid = left.name.split("-")[1]
         if pid.isdigit() and not Path("/proc", pid).exists():
             shutil.rmtree(left, ignore_errors=True)
-
-
-_shared: dict[tuple[str, bool], RunningServer] = {}
-
-
-def shared_server(kind: str, *, module_json: bool = False) -> RunningServer:
-    """The session's server of a generation, as if it had just been started: for tests that need not one of their own."""
-    key = (kind, module_json)
-    server = _shared.get(key)
-    if server is None or server.process.poll() is not None:
-        server = _shared[key] = start_server(kind, module_json=module_json)
-        with server.client() as client:
-            server.original = _read_config(client)
-        return server
-    server.resume()
-    with server.client() as client:
-        _reset(client, server)
-    return server
-
-
-def _read_config(client: "redis.Redis") -> dict[bytes, bytes]:
-    flat = _raw(client, "CONFIG", "GET", "*")
-    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _raw(client: "redis.Redis", *command: str) -> Any:
-    """The reply as the protocol has it."""
-    client.response_callbacks.clear()
-    return client.execute_command(*command)
-
-
-def _reset(client: "redis.Redis", server: RunningServer) -> None:
-    """Undo what an earlier test did: data, scripts, users, settings, roles, statistics, and whoever it left connected."""
-    for name in [name for name in _raw(client, "ACL", "USERS") if name != b"default"]:
-        client.execute_command("ACL", "DELUSER", name)
-    client.execute_command("REPLICAOF", "NO", "ONE")
-    now = _read_config(client)
-    for name, value in server.original.items():
-        if now.get(name) != value:
-            client.execute_command("CONFIG", "SET", name, value)
-    commands = [
-        "FLUSHALL SYNC",
-        "SCRIPT FLUSH SYNC",
-        "CONFIG RESETSTAT",
-        "SLOWLOG RESET",
-        "LATENCY RESET",
-        "ACL LOG RESET",
-    ]
-    commands += ["CLIENT KILL TYPE normal SKIPME yes", "CLIENT KILL TYPE pubsub SKIPME yes"]
-    commands += [] if server.kind == "redis6" else ["FUNCTION FLUSH SYNC", "CLIENT UNPAUSE"]
-    for command in commands:
-        client.execute_command(*command.split())

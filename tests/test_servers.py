@@ -94,7 +94,8 @@ def test_a_cluster_serves_all_slots(new_cluster):
 
 
 def test_servers_die_with_the_process_that_started_them():
-    code = "from tests.servers import *; s = [start_server(k) for k in GENERATIONS]; print(*[x.process.pid for x in s], flush=True); time.sleep(60)"
+    code = "from tests.servers import *; s = [start_server(k).process.pid for k in GENERATIONS]; "
+    code += "print(*s, flush=True); time.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     pids = [int(pid) for pid in parent.stdout.readline().split()]
     assert len(pids) == len(GENERATIONS)

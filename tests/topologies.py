@@ -66,7 +66,7 @@ def _is_whole(node: RunningServer, size: int) -> bool:
 
 
 def wait_until(happened: Callable[[], Any], what: str, *, seconds: float = 10.0) -> Any:
-    """The first true answer of `happened`, asked every 10 ms. Raises AssertionError that says what was waited for."""
+    """The first true answer of `happened`, asked every 10 ms. Raises AssertionError."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if answer := happened():

@@ -1,4 +1,6 @@
-"""Who may do what: permissions, roles, what a person's grants add up to, and the decorator that holds every service to it."""
+"""Who may do what: permissions, roles, what a person's grants add up to, and the decorator that holds every
+service to it.
+"""
 
 import functools
 import inspect
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from keyspace import audit
 from keyspace.encoding import to_text
 from keyspace.errors import Denied, NotFound, Problem, explain
+from keyspace.gate import way_through
 from keyspace.globs import compile_glob
 
 if TYPE_CHECKING:
@@ -47,18 +50,33 @@ class Permission(StrEnum):
 
 
 P = Permission
-_WRITES = {P.EDIT_VALUES, P.EDIT_TTLS, P.CREATE_KEYS, P.DELETE_KEYS, P.PUBLISH, P.BULK, P.RESTORE, P.CONFIGURE}
+_WRITES = {
+    P.EDIT_VALUES,
+    P.EDIT_TTLS,
+    P.CREATE_KEYS,
+    P.DELETE_KEYS,
+    P.PUBLISH,
+    P.BULK,
+    P.RESTORE,
+    P.CONFIGURE,
+}
 _WHOLE = {P.BACK_UP, P.RESTORE, P.CONFIGURE, P.MANAGE_SERVERS, P.MANAGE_ACCESS, P.READ_AUDIT}
 _QUIET = {P.SEE_SERVER, P.READ_KEYS, P.SUBSCRIBE, P.LIST_BACKUPS, P.READ_AUDIT}
 
 _VIEWER = frozenset({P.SEE_SERVER, P.READ_KEYS, P.SUBSCRIBE, P.LIST_BACKUPS})
 _OPERATOR = _VIEWER | {P.REVEAL_VALUES, P.EDIT_VALUES, P.EDIT_TTLS, P.CREATE_KEYS, P.DELETE_KEYS, P.PUBLISH}
-ROLES: dict[str, frozenset[Permission]] = {"viewer": _VIEWER, "operator": _OPERATOR, "admin": frozenset(Permission)}
+ROLES: dict[str, frozenset[Permission]] = {
+    "viewer": _VIEWER,
+    "operator": _OPERATOR,
+    "admin": frozenset(Permission),
+}
 
 
 @dataclass(frozen=True)
 class Actor:
-    """A person doing something: `name` as signed in (or the command's), the `address` they come from, the request's id."""
+    """A person doing something: `name` as signed in (or the command's), the `address` they come from, the
+    request's id.
+    """
 
     user: Any  # a Django user, or None for the system itself
     name: str
@@ -68,7 +86,9 @@ class Actor:
 
 @dataclass(frozen=True)
 class Right:
-    """One grant as it counts: a role, for keys and channels that match (all where empty), with values of some keys masked."""
+    """One grant as it counts: a role, for keys and channels that match (all where empty), with values of
+    some keys masked.
+    """
 
     role: str
     patterns: tuple[bytes, ...] = ()
@@ -133,7 +153,10 @@ def rights_of(grants: "Iterable[Grant]") -> Access:
     """The Access of these grants of one person."""
     return Access(
         tuple(
-            Right(grant.role, *(tuple(map(str.encode, lines)) for lines in (grant.patterns, grant.channels, grant.masks)))
+            Right(
+                grant.role,
+                *(tuple(map(str.encode, lines)) for lines in (grant.patterns, grant.channels, grant.masks)),
+            )
             for grant in grants
         )
     )
@@ -143,36 +166,28 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def performs(permission: Permission, *, audited: bool | None = None) -> Callable[[F], F]:
-    """Hold a public service to `permission`.
+    """Hold a public service to `permission`: a function, a coroutine function, or a generator of either kind.
 
-    The service's first argument is a Connection, or an ActorOnConsole for what concerns no server; an argument called `name` (bytes) or
-    `names` is the keys it touches. Checks the role for the server and the keys, the server's read-only mark, and writes the audit entry
-    (outcome "done", "denied" or "failed", with whatever the service told `audit.tell`). Reading is audited only when refused,
-    unless `audited` says otherwise. Raises NotFound for a key outside the person's patterns, Denied otherwise.
+    The service's first argument is a Connection, or an AllServers for what concerns no single server;
+    an argument called `name` (bytes) or `names` (a sequence) is the keys it touches. Checks the role
+    for the server and the keys, the server's read-only mark, and writes the audit entry (outcome
+    "done", "denied" or "failed", with whatever the service told `audit.tell`). Reading is audited only
+    when refused, unless `audited` says otherwise. A generator is refused at the call (an async one
+    before its first item) and its entry is written at its end. Raises NotFound for a key outside the
+    person's patterns, Denied otherwise.
     """
     loud = (permission not in _QUIET) if audited is None else audited
 
     def decorate(service: F) -> F:
         signature = inspect.signature(service)
-        operation = service.__name__
 
-        @functools.wraps(service)
-        def checked(subject: Any, *args: Any, **kwargs: Any) -> Any:
+        def call_of(subject: Any, args: Any, kwargs: Any) -> audit.Call:
             names = _names(signature.bind_partial(subject, *args, **kwargs).arguments)
-            with audit.entry(subject, operation, key=names[0] if len(names) == 1 else None, loud=loud) as told:
-                _check(subject, permission, names)
-                told.allowed = True
-                return service(subject, *args, **kwargs)
+            key = names[0] if len(names) == 1 else None
+            check = functools.partial(_check, subject, permission, names)
+            return audit.Call(subject, service.__name__, key, loud, check)
 
-        @functools.wraps(service)
-        async def checked_async(subject: Any, *args: Any, **kwargs: Any) -> Any:
-            names = _names(signature.bind_partial(subject, *args, **kwargs).arguments)
-            async with audit.async_entry(subject, operation, key=names[0] if len(names) == 1 else None, loud=loud) as told:
-                _check(subject, permission, names)
-                told.allowed = True
-                return await service(subject, *args, **kwargs)
-
-        wrapper: Any = checked_async if inspect.iscoroutinefunction(service) else checked
+        wrapper: Any = functools.wraps(service)(way_through(service, call_of))
         wrapper.permission = permission
         return wrapper  # type: ignore[no-any-return]
 
@@ -189,10 +204,15 @@ def _check(subject: Any, permission: Permission, names: list[bytes]) -> None:
     access: Access = subject.access
     for name in names:
         if not access.sees(name):
-            raise NotFound(f"There is no key {to_text(name)[:200]} here.", "It may have expired or been deleted.")
+            raise NotFound(
+                f"There is no key {to_text(name)[:200]} here.", "It may have expired or been deleted."
+            )
     for name in names or [None]:  # type: ignore[list-item]
         if not access.may(permission, name):
-            raise Denied(f"Your role here does not let you {permission.value}.", "An admin can widen your grant on the Access page.")
+            raise Denied(
+                f"Your role here does not let you {permission.value}.",
+                "An admin can widen your grant on the Access page.",
+            )
     server = getattr(subject, "server", None)
     if server is not None and server.read_only and permission.writes:
         raise Denied(f"{server.name} is marked read-only in this console; nothing was written.",
@@ -204,4 +224,15 @@ def check_permission(subject: Any, permission: Permission, name: bytes | None = 
     _check(subject, permission, [] if name is None else [name])
 
 
-__all__ = ["ROLES", "Access", "Actor", "Permission", "Problem", "Right", "check_permission", "explain", "performs", "rights_of"]
+__all__ = [
+    "ROLES",
+    "Access",
+    "Actor",
+    "Permission",
+    "Problem",
+    "Right",
+    "check_permission",
+    "explain",
+    "performs",
+    "rights_of",
+]

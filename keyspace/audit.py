@@ -1,6 +1,7 @@
 """Writing the audit, and checking that nobody rewrote it."""
 
-from collections.abc import AsyncIterator, Iterator
+from asyncio import CancelledError
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -10,12 +11,26 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
+from keyspace.encoding import to_text
 from keyspace.errors import explain
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a service: who and where (`subject`), which key; `loud` records success too; `check`
+    raises when it is not allowed.
+    """
+
+    subject: Any
+    operation: str
+    key: bytes | None
+    loud: bool
+    check: Callable[[], None]
 
 
 @dataclass
 class Told:
-    """What the running service adds to its entry; `allowed` turns true once the permission check has passed."""
+    """What the running service adds to its entry; `allowed` turns true once the check has passed."""
 
     allowed: bool = False
     detail: dict[str, Any] = field(default_factory=dict)
@@ -25,55 +40,129 @@ _told: ContextVar[Told | None] = ContextVar("told", default=None)
 
 
 def tell(**detail: Any) -> None:
-    """Add facts (lengths, old and new TTL, counts; never values) to the entry of the service that is running."""
+    """Add facts (lengths, old and new TTL, counts; never values) to the entry of the running service."""
     told = _told.get()
     if told is not None:
         told.detail.update(detail)
 
 
 @contextmanager
-def entry(subject: Any, operation: str, *, key: bytes | None, loud: bool) -> Iterator[Told]:
-    """Record how the block ends: "done" or "failed" where `loud`, "denied" always."""
-    told = Told()
+def _telling(told: Told) -> Iterator[None]:
     mark = _told.set(told)
     try:
-        yield told
-    except BaseException as error:
-        if loud or not told.allowed:
-            record(subject, operation, key=key, outcome=_outcome(told), detail=told.detail | _problem(error))
-        raise
-    else:
-        if loud:
-            record(subject, operation, key=key, outcome="done", detail=told.detail)
+        yield
     finally:
         _told.reset(mark)
+
+
+@contextmanager
+def entry(call: Call) -> Iterator[None]:
+    """Check, run the block, and record how it ends: "done" or "failed" where `loud`, "denied" always."""
+    told = Told()
+    try:
+        call.check()
+        told.allowed = True
+        with _telling(told):
+            yield
+    except BaseException as error:
+        _record_end(call, told, error)
+        raise
+    else:
+        _record_end(call, told, None)
 
 
 @asynccontextmanager
-async def async_entry(subject: Any, operation: str, *, key: bytes | None, loud: bool) -> AsyncIterator[Told]:
-    """`entry` for an async service."""
+async def async_entry(call: Call) -> AsyncIterator[None]:
+    """`entry` for an async service: the database is written off the event loop."""
     told = Told()
-    mark = _told.set(told)
-    write = sync_to_async(record)
     try:
-        yield told
+        call.check()
+        told.allowed = True
+        with _telling(told):
+            yield
     except BaseException as error:
-        if loud or not told.allowed:
-            await write(subject, operation, key=key, outcome=_outcome(told), detail=told.detail | _problem(error))
+        await _record_end_off_loop(call, told, error)
         raise
     else:
-        if loud:
-            await write(subject, operation, key=key, outcome="done", detail=told.detail)
-    finally:
-        _told.reset(mark)
+        await _record_end_off_loop(call, told, None)
 
 
-def _outcome(told: Told) -> str:
-    return "failed" if told.allowed else "denied"
+def watch(call: Call, items: Iterator[Any]) -> Iterator[Any]:
+    """The items of a service that passed its check; recorded when they end, fail, or are no longer wanted.
+
+    The context is set around each step alone: between two steps other code runs in it.
+    """
+    told = Told(allowed=True)
+    try:
+        while True:
+            with _telling(told):
+                item = next(items, _END)
+            if item is _END:
+                break
+            yield item
+    except BaseException as error:
+        items.close()  # type: ignore[attr-defined]
+        _record_end(call, told, error)
+        raise
+    else:
+        _record_end(call, told, None)
 
 
-def _problem(error: BaseException) -> dict[str, str]:
-    return {"problem": explain(error).sentence}
+async def async_watch(call: Call, items: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+    """`watch` for an async generator."""
+    told = Told(allowed=True)
+    try:
+        while True:
+            with _telling(told):
+                item = await anext(items, _END)
+            if item is _END:
+                break
+            yield item
+    except BaseException as error:
+        await items.aclose()  # type: ignore[attr-defined]
+        await _record_end_off_loop(call, told, error)
+        raise
+    else:
+        await _record_end_off_loop(call, told, None)
+
+
+_END: Any = object()
+
+
+def _record_end(call: Call, told: Told, error: BaseException | None) -> None:
+    if not call.loud and told.allowed:
+        return
+    outcome = "done" if error is None else "failed" if told.allowed else "denied"
+    detail = told.detail if error is None else told.detail | {"problem": _sentence(error)}
+    record(call.subject, call.operation, key=call.key, outcome=outcome, detail=detail)
+
+
+async def _record_end_off_loop(call: Call, told: Told, error: BaseException | None) -> None:
+    if call.loud or not told.allowed:
+        await sync_to_async(_record_end)(call, told, error)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, GeneratorExit | CancelledError | KeyboardInterrupt):
+        return "It was stopped before its end."
+    return explain(error).sentence
+
+
+def _as_kept(value: Any) -> Any:
+    """`value` as it comes back from the database, on SQLite and Postgres alike, so that its hash is the
+    same then.
+    """
+    if isinstance(value, dict):
+        return {str(name): _as_kept(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_as_kept(part) for part in value]
+    if isinstance(value, bytes):
+        return to_text(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float) and abs(value) < 1e15 and value == round(value, 6):
+        return value
+    return str(value).replace("\0", "")
 
 
 def record(subject: Any, operation: str, *, key: bytes | None, outcome: str, detail: dict[str, Any]) -> None:
@@ -87,7 +176,7 @@ def record(subject: Any, operation: str, *, key: bytes | None, outcome: str, det
         new = AuditEntry(
             at=timezone.now(), person=actor.name, address=actor.address, request_id=actor.request_id,
             server=server.name if server else "", db=getattr(subject, "db", None), operation=operation,
-            key=key, outcome=outcome, detail=detail, previous=chain.last_hash,
+            key=key, outcome=outcome, detail=_as_kept(detail), previous=chain.last_hash,
         )  # fmt: skip
         new.hash = new.digest()
         new.save(force_insert=True)
@@ -105,18 +194,24 @@ class Verdict:
 
 
 def verify_chain() -> Verdict:
-    """Walk the chain from its anchor to its end."""
+    """Walk the chain from its anchor on; entries written meanwhile are looked at as well."""
     from keyspace.models import AuditChain, AuditEntry
 
     chain = AuditChain.objects.filter(pk=1).first() or AuditChain()
-    previous, seen = chain.anchor_hash, 0
+    previous, seen, last_id = chain.anchor_hash, 0, chain.anchor_id
+    met_end = previous == chain.last_hash
     for row in AuditEntry.objects.filter(id__gt=chain.anchor_id).order_by("id").iterator(2000):
-        seen += 1
+        seen, last_id = seen + 1, row.id
         if row.previous != previous:
-            return Verdict(seen, row.id, f"Entry {row.id} does not follow the one before it: an entry was taken out or moved.")
+            return Verdict(
+                seen,
+                row.id,
+                f"Entry {row.id} does not follow the one before it: an entry was taken out or moved.",
+            )
         if row.digest() != row.hash:
             return Verdict(seen, row.id, f"Entry {row.id} was changed after it was written.")
         previous = row.hash
-    if previous != chain.last_hash:
-        return Verdict(seen, seen + 1, "The newest entries are missing.")
+        met_end = met_end or previous == chain.last_hash
+    if not met_end:
+        return Verdict(seen, last_id + 1, "The newest entries are missing.")
     return Verdict(seen)

@@ -1,10 +1,14 @@
 """Fixtures of people: who they are, what they may do, and their connections and browsers.
 
-    server_row     a Server row called "test" for the session's Valkey 9
-    viewer operator admin nobody          users; the first two have a grant on server_row, admin on all servers, nobody none
-    viewer_client ... nobody_client       Django test clients, signed in; `client` is a stranger's
-    make_person    adds a user with a grant      make_server     adds a row for a running server
-    connection_as  a Connection by role          console_as      an AllServers by role
+server_row      a Server row called "test" for the session's Valkey 9
+viewer operator admin nobody
+                users; the first two have a grant on server_row, the admin on all servers, nobody none
+viewer_client operator_client admin_client nobody_client
+                Django test clients in which they signed in; `client` is a stranger's
+make_person     adds a user with a grant
+make_server     adds a row for a running server
+connection_as   a Connection by role
+console_as      an AllServers by role
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +30,9 @@ _TRANSACTIONAL = {"transactional_db", "live_server", "django_db_serialized_rollb
 
 @pytest.fixture(autouse=True)
 def _audit_lets_the_flush_through(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test with real transactions ends with a flush, which the audit's triggers refuse beyond the anchor: move it to the end."""
+    """A test with real transactions ends with a flush, which the audit's triggers refuse beyond the
+    anchor: move it to the end.
+    """
     marker = request.node.get_closest_marker("django_db")
     if not (marker and marker.kwargs.get("transaction")) and not _TRANSACTIONAL & set(request.fixturenames):
         yield
@@ -64,7 +70,9 @@ def server_row(make_server: Callable[..., Server], server: RunningServer) -> Ser
 
 @pytest.fixture
 def make_person(db: None) -> Callable[..., Any]:
-    """`make_person("ana", "viewer", server=row, patterns=["session:*"])`; a server of None means all, a role of None no grant."""
+    """`make_person("ana", "viewer", server=row, patterns=["session:*"])`; a server of None means all, a
+    role of None no grant.
+    """
 
     def make(name: str, role: str | None = None, *, server: Server | None = None, **grant: list[str]) -> Any:
         user = get_user_model().objects.create_user(name, password=PASSWORD)
@@ -123,10 +131,14 @@ def nobody_client(nobody: Any, server_row: Server) -> Client:
 
 
 @pytest.fixture
-def connection_as(make_person: Callable[..., Any], request: pytest.FixtureRequest) -> Callable[..., Connection]:
-    """`connection_as("viewer", patterns=["a:*"], channels=[], masks=[], db=0, server=row)`: a new person's connection to a server.
+def connection_as(
+    make_person: Callable[..., Any], request: pytest.FixtureRequest
+) -> Callable[..., Connection]:
+    """`connection_as("viewer", patterns=["a:*"], channels=[], masks=[], db=0, server=row)`: a new person's
+    connection to a server.
 
-    The server is `server_row` unless another row is given; the grant is on that server alone, an admin's on all.
+    The server is `server_row` unless another row is given; the grant is on that server alone, an
+    admin's on all.
     """
     made: list[Connection] = []
 
@@ -142,7 +154,7 @@ def connection_as(make_person: Callable[..., Any], request: pytest.FixtureReques
 
 @pytest.fixture
 def console_as(make_person: Callable[..., Any]) -> Callable[..., AllServers]:
-    """`console_as("admin")`: a new person at the console itself, with a grant on all servers (no role: none)."""
+    """`console_as("admin")`: a new person at the console itself, with a grant on all servers."""
 
     def console(role: str | None) -> AllServers:
         name = f"console-{role or 'nobody'}"

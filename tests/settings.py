@@ -1,4 +1,6 @@
-"""The console's settings for tests: a data directory of their own, a database in a file, and no server configured outside."""
+"""The console's settings for tests: a data directory of their own, a database in a file, and no server
+configured outside.
+"""
 
 import atexit
 import os
@@ -15,10 +17,14 @@ os.environ |= {"CONSOLE_DATA_DIR": _directory, "CONSOLE_REQUEST_LOG_LEVEL": "WAR
 from console.settings import *  # noqa: E402, F403
 from console.settings import DATABASES, env  # noqa: E402
 
-DATABASES["default"] |= env.db_url("CONSOLE_TEST_DATABASE_URL", "sqlite://") if "CONSOLE_TEST_DATABASE_URL" in os.environ else {}
+DATABASES["default"] |= (
+    env.db_url("CONSOLE_TEST_DATABASE_URL", "sqlite://") if "CONSOLE_TEST_DATABASE_URL" in os.environ else {}
+)
 # In a file, not in memory: threads and processes of a test then meet the locks that production has.
-DATABASES["default"]["TEST"] = {} if "CONSOLE_TEST_DATABASE_URL" in os.environ else {"NAME": f"{_directory}/test.sqlite3"}
-CONFIGURED_SERVERS: dict[str, dict[str, object]] = {}
+DATABASES["default"]["TEST"] = (
+    {} if "CONSOLE_TEST_DATABASE_URL" in os.environ else {"NAME": f"{_directory}/test.sqlite3"}
+)
+CONFIGURED_SERVERS = {}
 SAMPLE = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {

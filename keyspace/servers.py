@@ -141,7 +141,8 @@ def _supports(connection: Connection, command: str) -> bool:
     key = (endpoint_of(connection.server), command.upper())
     if key not in _abilities:
         try:
-            _abilities[key] = any(connection.redis.execute_command("COMMAND", "INFO", key[1]) or [])
+            # As one word: the client's callback for COMMAND fails on a command that the server does not know.
+            _abilities[key] = any(connection.redis.execute_command("COMMAND INFO", key[1]) or [])
         except redis.ResponseError:
             return False
     return _abilities[key]

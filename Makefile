@@ -1,7 +1,9 @@
 # Every command of the project. What one needs it installs first: scripts/setup.py, each step only when it is due.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-PYTHON ?= python3
+# The first Python that is new enough; asked, not trusted: a pyenv shim may stand for nothing.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 BIN := .venv/bin
 # As many test processes as cores; `make test ARGS="tests/keyspace -k ttl"` runs some of them.
 WORKERS ?= auto
@@ -54,4 +56,4 @@ clean: ## remove everything that was made, except data/
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:
-	@command -v $(PYTHON) >/dev/null || { echo "Keyspace Console needs Python 3.11 or newer, and there is no $(PYTHON) on PATH."; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Keyspace Console needs Python 3.11 or newer, and there is none on PATH."; exit 1; }

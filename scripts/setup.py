@@ -8,30 +8,9 @@ A step leaves the SHA-256 of what it depends on behind; while that holds it is s
 milliseconds.
 """
 
-from __future__ import annotations
-
-import os
 import sys
 
 OLDEST = (3, 11)
-
-
-def find_newer_python() -> str | None:
-    """A Python of the right age elsewhere on PATH. Asked, not trusted: a pyenv shim may stand for nothing."""
-    from steps import answers
-
-    ask = "import sys; print(sys.version_info[:2] >= (3, 11))"
-    names = (f"python3.{minor}" for minor in (14, 13, 12, 11))
-    return next((name for name in names if answers([name, "-c", ask]) == "True"), None)
-
-
-def needs_newer_python() -> None:
-    """Go on under a newer Python when this one is too old."""
-    newer = find_newer_python()
-    if newer is None:
-        have = ".".join(str(part) for part in sys.version_info[:3])
-        sys.exit(f"Keyspace Console needs Python 3.11 or newer; this one is {have} ({sys.executable}).")
-    os.execvp(newer, [newer, *sys.argv])
 
 
 def prepare(goal: str) -> None:
@@ -50,7 +29,9 @@ def prepare(goal: str) -> None:
 
 def main() -> None:
     if sys.version_info < OLDEST:
-        needs_newer_python()
+        sys.exit(
+            f"Keyspace Console needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}."
+        )
     from steps import SetupFailed, one_at_a_time
 
     goal = sys.argv[1] if len(sys.argv) == 2 else ""

@@ -40,7 +40,9 @@ def list_channels(connection: Connection, *, match: bytes = b"") -> Channels:
     shard = _names(connection, "SHARDCHANNELS", match, guard) if connection.supports("SSUBSCRIBE") else []
     rows = _counted(connection, Kind.CHANNEL, plain) + _counted(connection, Kind.SHARD, shard)
     rows.sort(key=lambda row: (-row.subscribers, row.name))
-    return Channels(rows[: limit("CHANNELS")], len(rows), int(connection.redis.execute_command("PUBSUB", "NUMPAT")))
+    return Channels(
+        rows[: limit("CHANNELS")], len(rows), int(connection.redis.execute_command("PUBSUB", "NUMPAT"))
+    )
 
 
 def _names(connection: Connection, what: str, match: bytes, guard: Guard) -> list[bytes]:
@@ -59,5 +61,3 @@ def _counted(connection: Connection, kind: Kind, names: list[bytes]) -> list[Cha
             pairs = reply if isinstance(reply[0], tuple | list) else zip(reply[::2], reply[1::2], strict=True)
             rows += [Channel(kind, name, int(count)) for name, count in pairs]
     return rows
-
-

@@ -102,7 +102,9 @@ def read_filter(given: Any) -> Filter:
     """The filter behind {"mode", "text", "channel", "ignore_case"} as a browser sends it. Raises BadInput."""
     if given is None:
         return Filter()
-    if not isinstance(given, dict) or not all(isinstance(given.get(name, ""), str) for name in ("mode", "text", "channel")):
+    if not isinstance(given, dict) or not all(
+        isinstance(given.get(name, ""), str) for name in ("mode", "text", "channel")
+    ):
         raise BadInput("This filter is not understood.")
     mode = given.get("mode") or Mode.CONTAINS
     if mode not in set(Mode):

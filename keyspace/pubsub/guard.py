@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 
 from keyspace.access import ROLES, Access, Permission, Right
-from keyspace.errors import Denied
 from keyspace.encoding import to_text
+from keyspace.errors import Denied
 from keyspace.pubsub.filters import Message
 from keyspace.pubsub.subscriptions import Kind, Subscription
 

@@ -6,6 +6,8 @@ import weakref
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import redis
+
 from keyspace.errors import explain
 from keyspace.pubsub.kept import Kept
 from keyspace.pubsub.link import Link, now_ms
@@ -14,8 +16,6 @@ from keyspace.pubsub.viewers import Viewer, control_frame
 from keyspace.pubsub.views import Recorder, View, ViewKey
 from keyspace.pubsub.wire import Replies
 from keyspace.servers import Endpoint
-
-import redis
 
 FLUSH_EVERY = 0.06  # seconds
 FLUSH_AT = 12 * 1024 * 1024  # bytes that came since the last flush
@@ -88,7 +88,9 @@ class Hub:
         route = self.routes.get(subscription)
         if route is None:
             link = self._link(self.endpoint)
-            route = self.routes[subscription] = self._tables[_MESSAGE[subscription.kind]][subscription.name] = Route(link)
+            route = self.routes[subscription] = self._tables[_MESSAGE[subscription.kind]][
+                subscription.name
+            ] = Route(link)
             link.subscribe(subscription)
         route.views.append(view)
 
@@ -215,7 +217,9 @@ class Hub:
         host, _, port = address.rpartition(":")
         old = route.link
         old.wanted.discard(subscription)
-        route.link = self._link(replace(self.endpoint, socket="", host=host or self.endpoint.host, port=int(port)))
+        route.link = self._link(
+            replace(self.endpoint, socket="", host=host or self.endpoint.host, port=int(port))
+        )
         route.link.subscribe(subscription)
         self._drop_unused(old)
 
@@ -253,7 +257,9 @@ class Hub:
 
 
 _MESSAGE = {Kind.CHANNEL: b"message", Kind.PATTERN: b"pmessage", Kind.SHARD: b"smessage"}
-_hubs: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, Hub]]" = weakref.WeakKeyDictionary()
+_hubs: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, Hub]]" = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def hub_of(endpoint: Endpoint) -> Hub:
@@ -263,4 +269,3 @@ def hub_of(endpoint: Endpoint) -> Hub:
     if hub is None:
         hub = hubs[endpoint] = Hub(endpoint)
     return hub
-

@@ -12,7 +12,9 @@ from typing import Any
 
 from keyspace.errors import BadInput
 
-_STEP = re.compile(r"""\s*(?:\.(?P<name>[^\s.\[\]=!<>"']+)|\[(?P<index>-?\d{1,9})\]|\[(?P<each>\*)\]|\[(?P<quoted>"(?:[^"\\]|\\.)*")\])""")
+_STEP = re.compile(
+    r"""\s*(?:\.(?P<name>[^\s.\[\]=!<>"']+)|\[(?P<index>-?\d{1,9})\]|\[(?P<each>\*)\]|\[(?P<quoted>"(?:[^"\\]|\\.)*")\])"""
+)
 _COMPARISON = re.compile(r"\s*(?P<sign>==|=|!=|>=|<=|>|<)\s*(?P<value>.+?)\s*\Z", re.DOTALL)
 _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "==": operator.eq, "!=": operator.ne, ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
@@ -66,9 +68,14 @@ def _walk(value: Any, steps: tuple[Any, ...]) -> Iterator[Any]:
             for part in parts:
                 yield from _walk(part, steps[at + 1 :])
             return
-        if isinstance(step, str) and isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(step, int) and isinstance(value, list) and -len(value) <= step < len(value):
+        if (
+            isinstance(step, str)
+            and isinstance(value, dict)
+            and step in value
+            or isinstance(step, int)
+            and isinstance(value, list)
+            and -len(value) <= step < len(value)
+        ):
             value = value[step]
         else:
             return
@@ -91,7 +98,10 @@ def parse_path(text: str) -> JsonPath:
         return JsonPath(tuple(steps))
     comparison = _COMPARISON.fullmatch(rest)
     if comparison is None:
-        raise BadInput(f"This JSON path is not understood from {rest.strip()[:40]!r} on.", 'Like this: $.items[0].asset = "BRL"')
+        raise BadInput(
+            f"This JSON path is not understood from {rest.strip()[:40]!r} on.",
+            'Like this: $.items[0].asset = "BRL"',
+        )
     value = _value(comparison["value"])
     sign = _SIGNS[comparison["sign"]]
     return JsonPath(tuple(steps), sign, value, _needle(sign, value))

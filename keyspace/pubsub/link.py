@@ -4,7 +4,6 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -70,7 +69,9 @@ class Link:
         self.on: set[Subscription] = set()
         self.lost_since: int | None = None
         self._why_lost = ""
-        self._asked: deque[tuple[bool, Subscription]] = deque()  # (subscribe or unsubscribe, what), in the order sent
+        self._asked: deque[tuple[bool, Subscription]] = (
+            deque()
+        )  # (subscribe or unsubscribe, what), in the order sent
         self._wire: Wire | None = None
         self._vitals = Vitals()
         self._heard = 0.0
@@ -217,6 +218,6 @@ async def read_vitals(wire: Wire) -> Vitals:
         return Vitals()
     facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     overflows = facts.get("client_output_buffer_limit_disconnections", "0")
-    return Vitals(facts.get("run_id", ""), facts.get("role", ""), int(overflows) if overflows.isdigit() else 0)
-
-
+    return Vitals(
+        facts.get("run_id", ""), facts.get("role", ""), int(overflows) if overflows.isdigit() else 0
+    )

@@ -59,12 +59,18 @@ class Live:
         """A payload that was too big to send unasked, as a frame. Raises NotFound when it is buffered no more, or was never this person's."""
         message = self.hub.kept.get(number)
         if message is None or not guard_of(self.access).lets_through(message):
-            raise NotFound("This payload is not buffered any more.", "Record the channel to keep whole payloads.")
+            raise NotFound(
+                "This payload is not buffered any more.", "Record the channel to keep whole payloads."
+            )
         return encode_json({"t": "whole", "id": number, "p": text_of(message[-1])}).encode()
 
     def rates(self) -> list[tuple[Subscription, int, int]]:
         """Messages and bytes so far of each subscription on this hub that this person holds."""
-        return [(one, route.messages, route.bytes) for one in self.subscriptions if (route := self.hub.routes.get(one))]
+        return [
+            (one, route.messages, route.bytes)
+            for one in self.subscriptions
+            if (route := self.hub.routes.get(one))
+        ]
 
     def frames(self) -> AsyncIterator[bytes]:
         return self.viewer.frames()

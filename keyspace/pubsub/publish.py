@@ -23,7 +23,9 @@ class Published:
 
 
 @performs(Permission.PUBLISH)
-def publish_message(connection: Connection, channel: bytes, *, payload: bytes, shard: bool = False) -> Published:
+def publish_message(
+    connection: Connection, channel: bytes, *, payload: bytes, shard: bool = False
+) -> Published:
     """PUBLISH, or SPUBLISH for a shard channel. Raises Denied outside the grant's channel patterns, TooLarge."""
     kind = Kind.SHARD if shard else Kind.CHANNEL
     audit.tell(channel=to_text(channel)[:500], size=len(payload))

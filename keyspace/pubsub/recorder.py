@@ -39,7 +39,9 @@ class FileRecorder:
             return
         size = sum(len(message[-1]) + 100 for _, messages in runs for message in messages)
         if self._waiting and self._waiting + size > MAX_WAITING:
-            self._overflow = self._overflow or _gap("the disk of the console was too slow", runs[0][0], None, 0)
+            self._overflow = self._overflow or _gap(
+                "the disk of the console was too slow", runs[0][0], None, 0
+            )
             self._overflow["messages"] += count
             self._overflow["until"] = runs[-1][0]
             return

@@ -78,7 +78,15 @@ async def start_recording(connection: Connection, subscriptions: frozenset[Subsc
 
 def _new_header(connection: Connection, subscriptions: frozenset[Subscription], wanted: Filter) -> Header:
     filtered = asdict(wanted) | {"channel": text_of(wanted.channel)}
-    return Header(secrets.token_hex(8), connection.server.name, connection.actor.name, pairs_of(subscriptions), filtered, now_ms(), process=os.getpid())
+    return Header(
+        secrets.token_hex(8),
+        connection.server.name,
+        connection.actor.name,
+        pairs_of(subscriptions),
+        filtered,
+        now_ms(),
+        process=os.getpid(),
+    )
 
 
 def _ended(number: str) -> None:
@@ -108,7 +116,10 @@ async def stop_recording(connection: Connection, number: str) -> Header:
     audit.tell(recording=number)
     if running is None:
         if header.state == "recording":
-            raise Conflict("This recording runs in another process of the console.", "Stop it where it was started, or wait for its limit.")
+            raise Conflict(
+                "This recording runs in another process of the console.",
+                "Stop it where it was started, or wait for its limit.",
+            )
         return header
     running.stop("it was stopped")
     await asyncio.to_thread(running.recorder.join, 10)
@@ -155,7 +166,11 @@ def _read(path: Path) -> Header | None:
     except (OSError, ValueError, TypeError):
         return None
     if header.state == "recording" and header.id not in _running and not _is_alive(header.process):
-        header.state, header.why, header.ended = "interrupted", "the console stopped while it ran", header.blocks[-1][1] if header.blocks else header.began
+        header.state, header.why, header.ended = (
+            "interrupted",
+            "the console stopped while it ran",
+            header.blocks[-1][1] if header.blocks else header.began,
+        )
         write_header(path.parent, header)
     return header
 
@@ -177,7 +192,10 @@ def open_recording_file(connection: Connection, number: str) -> Path:
     """The file to download. Raises NotFound, and Denied for a person whose grant does not cover all channels."""
     header = find_recording(connection, number)
     if not guard_of(connection.access).open:
-        raise Denied("Your grant covers only some channels, a recording may hold others.", "Replay it here: it shows what the grant covers.")
+        raise Denied(
+            "Your grant covers only some channels, a recording may hold others.",
+            "Replay it here: it shows what the grant covers.",
+        )
     audit.tell(recording=header.id)
     return recordings_directory() / f"{header.id}.jsonl.zst"
 
@@ -193,14 +211,22 @@ def delete_recording(connection: Connection, number: str) -> None:
         (recordings_directory() / name).unlink(missing_ok=True)
 
 
-async def replay(connection: Connection, header: Header, *, since: int) -> AsyncIterator[list[tuple[int, Any]]]:
+async def read_recording(
+    connection: Connection, header: Header, *, since: int
+) -> AsyncIterator[list[tuple[int, Any]]]:
     """Blocks of (ms, message or gap) from the first message at or after `since` (ms) on; only what the person's grant covers now."""
     guard = guard_of(connection.access)
     for block in range(len(header.blocks)):
         if block + 1 < len(header.blocks) and header.blocks[block + 1][1] < since:
             continue
-        read: Callable[[], list[tuple[int, Any]]] = lambda at=block: list(read_messages(recordings_directory(), header, block=at))  # type: ignore[misc]  # noqa: E731
+        read: Callable[[], list[tuple[int, Any]]] = lambda at=block: list(
+            read_messages(recordings_directory(), header, block=at)
+        )  # type: ignore[misc]  # noqa: E731
         rows = await asyncio.to_thread(read)
-        rows = [(at, row) for at, row in rows if at >= since and (isinstance(row, dict) or guard.open or guard.lets_through(row))]
+        rows = [
+            (at, row)
+            for at, row in rows
+            if at >= since and (isinstance(row, dict) or guard.open or guard.lets_through(row))
+        ]
         if rows:
             yield rows

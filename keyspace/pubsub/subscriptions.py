@@ -56,7 +56,10 @@ def read_subscriptions(pairs: Any, *, limit: int) -> frozenset[Subscription]:
     if not isinstance(pairs, list):
         raise BadInput("The subscriptions are not a list.")
     if len(pairs) > limit:
-        raise BadInput(f"A view may hold {limit} subscriptions and this would be {len(pairs)}.", "Take a pattern instead of many channels.")
+        raise BadInput(
+            f"A view may hold {limit} subscriptions and this would be {len(pairs)}.",
+            "Take a pattern instead of many channels.",
+        )
     return frozenset(_read_pair(pair) for pair in pairs)
 
 

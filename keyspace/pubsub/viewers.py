@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, fields
@@ -46,10 +47,11 @@ class Frame:
 
     data: bytes
     counts: Counts | None = None
+    droppable: bool = False  # a full queue may do without it
 
 
-def control_frame(kind: str, **content: Any) -> Frame:
-    return Frame(encode_json({"t": kind, **content}).encode())
+def control_frame(kind: str, *, droppable: bool = False, **content: Any) -> Frame:
+    return Frame(encode_json({"t": kind, **content}).encode(), droppable=droppable)
 
 
 class Viewer:
@@ -63,13 +65,24 @@ class Viewer:
         self._missed: Counts | None = None
         self._ready = asyncio.Event()
         self._closed = False
+        self._full_since: float | None = None
+
+    @property
+    def stuck_for(self) -> float:
+        """Seconds since when nothing was taken although the queue was full."""
+        return 0.0 if self._full_since is None else time.monotonic() - self._full_since
 
     def offer(self, frame: Frame) -> None:
         """Queue `frame`; when the queue is full its messages count as dropped by the browser."""
         if self._closed:
             return
+        full = self._queued + len(frame.data) > self.max_queued and bool(self._queue)
+        if full:
+            self._full_since = self._full_since or time.monotonic()
+        if full and frame.droppable:
+            return
         if frame.counts is not None:
-            if self._queued + len(frame.data) > self.max_queued and self._queue:
+            if full:
                 self._miss(frame.counts)
                 return
             self.counts.add(frame.counts)
@@ -111,6 +124,7 @@ class Viewer:
             while self._queue:
                 data = self._queue.popleft()
                 self._queued -= len(data)
+                self._full_since = None
                 yield data
             if self._closed:
                 return

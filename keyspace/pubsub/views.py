@@ -105,7 +105,7 @@ class View:
         by = [[channel.decode("utf-8", "surrogateescape"), count] for channel, count in top]
         others = len(self._by_channel) - len(top)
         self._by_channel = Counter()
-        self.tell(control_frame("tick", at=at, by=by, rest=rest, others=others))
+        self.tell(control_frame("tick", droppable=True, at=at, by=by, rest=rest, others=others))
 
     def tell(self, frame: Frame) -> None:
         for viewer in self.viewers:

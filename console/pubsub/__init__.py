@@ -1,0 +1,1 @@
+"""Pub/Sub: the page, and the socket behind it."""

@@ -74,7 +74,8 @@ export function createEditor(parent, { doc = "", language = "text", readonly = f
   const listeners = new Set();
   const slots = { language: new Compartment(), readonly: new Compartment() };
   const changed = () => listeners.forEach((listener) => listener(value()));
-  const view = new EditorView({ parent, doc, extensions: extensions({ doc, language, readonly, nonce, label, slots, changed }) });
+  const asked = { doc, language, readonly, nonce, label, slots, changed };
+  const view = new EditorView({ parent, doc, extensions: extensions(asked) });
   const value = () => view.state.sliceDoc();
   const replace = (text) => {
     const insert = view.state.lineBreak === "\r\n" ? text.replace(/\r?\n/g, "\r\n") : text;
@@ -85,7 +86,10 @@ export function createEditor(parent, { doc = "", language = "text", readonly = f
     view,
     value,
     replace,
-    setLanguage: (name) => view.dispatch({ effects: slots.language.reconfigure(languageExtensions(name, view.state.doc.length)) }),
+    setLanguage(name) {
+      const wanted = languageExtensions(name, view.state.doc.length);
+      view.dispatch({ effects: slots.language.reconfigure(wanted) });
+    },
     setReadonly: (on) => view.dispatch({ effects: slots.readonly.reconfigure(readOnly(on)) }),
     onChange(listener) {
       listeners.add(listener);

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from keyspace import audit
-from keyspace.encoding import to_text
+from keyspace.encoding import from_text, to_text
 from keyspace.errors import Denied, NotFound, Problem, explain
 from keyspace.gate import way_through
 from keyspace.globs import compile_glob
@@ -155,7 +155,7 @@ def rights_of(grants: "Iterable[Grant]") -> Access:
         tuple(
             Right(
                 grant.role,
-                *(tuple(map(str.encode, lines)) for lines in (grant.patterns, grant.channels, grant.masks)),
+                *(tuple(map(from_text, lines)) for lines in (grant.patterns, grant.channels, grant.masks)),
             )
             for grant in grants
         )

@@ -7,19 +7,21 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
 from typing import Any
 
-import redis
+from redis.exceptions import NoPermissionError
 
 from keyspace.access import Permission, performs
 from keyspace.errors import Problem, explain
 from keyspace.models import Server
-from keyspace.servers import Client, Connection, Endpoint, client_of, endpoint_of, open_client
+from keyspace.servers import Client, Connection, client_of, endpoint_of
 
 FRESH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class State:
-    """`word` is up, down, loading, busy or unknown (not heard of yet); `keys` maps a db to its number of keys; `at` is monotonic."""
+    """`word` is up, down, loading, busy or unknown (not heard of yet); `keys` maps a db to its number
+    of keys; `at` is monotonic.
+    """
 
     word: str = "unknown"
     problem: Problem | None = None
@@ -50,7 +52,11 @@ class State:
 
 def state_from_info(info: dict[str, Any]) -> State:
     """The State in a parsed INFO."""
-    dbs = {int(name[2:]): section["keys"] for name, section in info.items() if name[:2] == "db" and name[2:].isdigit()}
+    dbs = {
+        int(name[2:]): section["keys"]
+        for name, section in info.items()
+        if name[:2] == "db" and name[2:].isdigit()
+    }
     valkey = "valkey_version" in info
     role = {"master": "primary", "slave": "replica"}.get(info.get("role", ""), info.get("role", ""))
     return State(
@@ -65,7 +71,7 @@ def ask_state(client: Client) -> State:
     """One INFO; where the ACL denies it a PING, so that a server with a narrow user is not called down."""
     try:
         return state_from_info(client.info())
-    except redis.NoPermissionError:
+    except NoPermissionError:
         client.ping()
         return State("up", at=time.monotonic())
 
@@ -78,7 +84,9 @@ def _look(server: Server) -> State:
         return ask_state(client_of(server))
     except Exception as error:
         problem = explain(error)
-        word = next((word for beginning, word in _WORDS.items() if problem.sentence.startswith(beginning)), "down")
+        word = next(
+            (word for beginning, word in _WORDS.items() if problem.sentence.startswith(beginning)), "down"
+        )
         return State(word, problem, at=time.monotonic())
 
 
@@ -89,7 +97,8 @@ _lookers = ThreadPoolExecutor(8, thread_name_prefix="state")
 
 
 def state_of(server: Server, *, patience: float = 0.3) -> State:
-    """The state as of the last 5 s; asked in the background, so that a server which is away never holds up a page.
+    """The state as of the last 5 s; asked in the background, so that a server which is away never
+    holds up a page.
 
     Waits at most `patience` seconds for the first answer, then says what was known before.
     """
@@ -130,7 +139,9 @@ def forget_states() -> None:
 
 @performs(Permission.SEE_SERVER)
 def get_state(connection: Connection) -> State:
-    """The state of the server now. Key counts are those the person may know: none where their grants have patterns."""
+    """The state of the server now. Key counts are those the person may know: none where their grants
+    have patterns.
+    """
     state = state_of(connection.server, patience=2.5)
     return replace(state, keys=None) if connection.access.patterns else state
 
@@ -146,44 +157,4 @@ def list_dbs(connection: Connection, *, patience: float = 0.3) -> list[tuple[int
     return [(db, counts.get(db, 0)) for db in dbs]
 
 
-def check_endpoint(endpoint: Endpoint, *, db: int = 0) -> State:
-    """Try a connection, for 3 s at most, and say what came of it. Raises the Problem in words."""
-    import dataclasses
-
-    endpoint = dataclasses.replace(endpoint, timeout=1.4, connect_timeout=1.4)
-    client = open_client(endpoint, db=db)
-    try:
-        client.ping()
-        state = ask_state(client)
-        client.execute_command("SCAN", 0, "COUNT", 1)
-        return state
-    except Exception as error:
-        raise _tls_hint(endpoint, explain(error)) from error
-    finally:
-        client.close()
-
-
-def _tls_hint(endpoint: Endpoint, problem: Problem) -> Problem:
-    """A server that expects TLS drops a plain client without a word: ask whether it does."""
-    broke = problem.sentence.startswith(("The connection to the server broke", "The server did not answer in time"))
-    if broke and not endpoint.tls and not endpoint.socket and _speaks_tls(endpoint):
-        return Problem("The server expects TLS on this port.", "Switch TLS on for it.", status=503)
-    return problem
-
-
-def _speaks_tls(endpoint: Endpoint) -> bool:
-    import socket
-    import ssl
-
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    try:
-        with socket.create_connection((endpoint.host, endpoint.port), 0.7) as raw, context.wrap_socket(raw):
-            return True
-    except ssl.SSLError as error:
-        return "CERTIFICATE_REQUIRED" in str(error) or "HANDSHAKE_FAILURE" in str(error)
-    except OSError:
-        return False
-
-
-__all__ = ["State", "ask_state", "check_endpoint", "endpoint_of", "get_state", "known_state", "list_dbs", "state_of"]
+__all__ = ["State", "ask_state", "endpoint_of", "get_state", "known_state", "list_dbs", "state_of"]

@@ -1,5 +1,6 @@
 """The right pane: one key, its facts and its value page by page."""
 
+import time
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -27,7 +28,13 @@ def key_context(connection: Connection, name: bytes, request: HttpRequest, query
         if problem.status != 404:
             raise
         return context | {"gone": problem}
-    return context | {"key": facts} | value_context(connection, name, facts.type, request)
+    more = {"key": facts, "idle_ms": (facts.idle.value or 0) * 1000, "expires_at": expires_at(facts.ttl.value)}
+    return context | more | value_context(connection, name, facts.type, request)
+
+
+def expires_at(ttl: int | None) -> int | None:
+    """Unix ms at which a key with `ttl` ms left ends."""
+    return None if ttl is None else int(time.time() * 1000) + ttl
 
 
 def value_context(connection: Connection, name: bytes, kind: str, request: HttpRequest) -> dict[str, Any]:
@@ -44,7 +51,7 @@ def value_context(connection: Connection, name: bytes, kind: str, request: HttpR
         if problem.status in (400, 404, 500):
             raise
         return context | {"problem": problem}
-    return context | {"page": page, "query_given": page.query}
+    return context | {"page": page, "template": f"keys/types/{context['type'].slug}.html"}
 
 
 def _may(connection: Connection, name: bytes) -> dict[str, bool]:

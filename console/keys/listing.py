@@ -41,6 +41,13 @@ class Listing:
     more_folders: int = 0
     found: Found | None = None
     exact: Row | None = None
+    root: bytes = b""
+
+    @property
+    def root_here(self) -> int:
+        """Keys that stand in no folder."""
+        tree = self.count.tree if self.count else None
+        return tree.here.get(b"", 0) if tree else 0
 
 
 def read_listing(connection: Connection, query: Query) -> Listing:

@@ -1,5 +1,6 @@
 """The TTL dialog of one key."""
 
+import json
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -9,14 +10,16 @@ from django.views.decorators.http import require_GET, require_POST
 from console.actors import connect
 from console.keys.ttl_forms import TtlForm, sign_seen
 from keyspace import ttl as ttls
-from keyspace.encoding import from_key_id
+from keyspace.encoding import from_key_id, to_text
 from keyspace.errors import Conflict
 from keyspace.servers import Connection
+
+PRESETS = ("60s", "15m", "1h", "1d", "7d")
 
 
 def _context(connection: Connection, name: bytes, expiry: ttls.Expiry, **more: Any) -> dict[str, Any]:
     return {"connection": connection, "name": name, "expiry": expiry, "supports_conditions": connection.supports("PEXPIRETIME"),
-            **more}  # fmt: skip
+            "presets": PRESETS, **more}  # fmt: skip
 
 
 @require_GET
@@ -69,6 +72,17 @@ def _again(request: HttpRequest, connection: Connection, name: bytes, form: TtlF
 
 
 def _done(request: HttpRequest, connection: Connection, name: bytes, change: ttls.Change) -> HttpResponse:
-    response = render(request, "keys/_ttl_done.html", _context(connection, name, change.before, change=change))
-    response["HX-Trigger"] = "ttl-changed"
+    """Nothing to show but a toast: the dialog closes, and the key's pane reads itself again."""
+    response = HttpResponse()
+    response["HX-Trigger"] = json.dumps({"ttl-changed": {}, "toast": {"text": _told(name, change), "kind": "done"}})
     return response
+
+
+def _told(name: bytes, change: ttls.Change) -> str:
+    short = to_text(name)[:80]
+    if change.gone:
+        return f"{short} is gone: its time had passed."
+    if change.kept:
+        return f"The TTL of {short} stays as it was: the condition did not hold."
+    left = change.after.ttl if change.after else None
+    return f"{short} does not expire any more." if left is None else f"{short} expires in {ttls.format_ms(left)}."

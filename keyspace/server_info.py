@@ -40,6 +40,11 @@ class State:
     at: float = 0.0
 
     @property
+    def total(self) -> int | None:
+        """The number of keys in all dbs."""
+        return None if self.keys is None else sum(self.keys.values())
+
+    @property
     def facts(self) -> str:
         """`Valkey 8.1.3 · primary · 2 replicas`."""
         if self.word != "up":
@@ -138,11 +143,18 @@ def forget_states() -> None:
 
 
 @performs(Permission.SEE_SERVER)
-def get_state(connection: Connection) -> State:
-    """The state of the server now. Key counts are those the person may know: none where their grants
-    have patterns.
-    """
-    state = state_of(connection.server, patience=2.5)
+def get_state(connection: Connection, *, patience: float = 2.5) -> State:
+    """The state of the server now. Key counts are those the person may know: none where grants have patterns."""
+    return _as_seen(connection, state_of(connection.server, patience=patience))
+
+
+@performs(Permission.SEE_SERVER)
+def get_known_state(connection: Connection) -> State:
+    """`get_state` as last heard, without asking."""
+    return _as_seen(connection, known_state(connection.server))
+
+
+def _as_seen(connection: Connection, state: State) -> State:
     return replace(state, keys=None) if connection.access.patterns else state
 
 
@@ -157,4 +169,6 @@ def list_dbs(connection: Connection, *, patience: float = 0.3) -> list[tuple[int
     return [(db, counts.get(db, 0)) for db in dbs]
 
 
-__all__ = ["State", "ask_state", "endpoint_of", "get_state", "known_state", "list_dbs", "state_of"]
+__all__ = [
+    "State", "ask_state", "endpoint_of", "get_known_state", "get_state", "known_state", "list_dbs", "state_of",
+]  # fmt: skip

@@ -51,7 +51,10 @@ def endpoint_of(server: Server) -> Endpoint:
     if server.source in CONFIGURED_SOURCES:
         configured = settings.CONFIGURED_SERVERS.get(server.name)
         if configured is None:
-            raise NotFound(f"{server.name} is no longer configured.", "It was in the environment or in the file of CONSOLE_SERVERS.")
+            raise NotFound(
+                f"{server.name} is no longer configured.",
+                "It was in the environment or in the file of CONSOLE_SERVERS.",
+            )
         fields = Endpoint.__dataclass_fields__
         return Endpoint(**{name: value for name, value in configured.items() if name in fields})
     return Endpoint(
@@ -71,7 +74,11 @@ def connection_options(endpoint: Endpoint) -> dict[str, Any]:
         return options | {"unix_socket_path": endpoint.socket}
     options |= {"host": endpoint.host, "port": endpoint.port, "socket_keepalive": True}
     if endpoint.tls:
-        options |= {"ssl": True, "ssl_check_hostname": endpoint.tls_check_hostname, "ssl_ca_data": endpoint.ca_cert or None}
+        options |= {
+            "ssl": True,
+            "ssl_check_hostname": endpoint.tls_check_hostname,
+            "ssl_ca_data": endpoint.ca_cert or None,
+        }
         if endpoint.client_cert:
             options["ssl_certfile"] = _pem_path(endpoint.client_cert)
             options["ssl_keyfile"] = _pem_path(endpoint.client_key)
@@ -190,12 +197,24 @@ def list_servers(actor: Actor) -> list[Server]:
     return list(servers.filter(pk__in={grant.server_id for grant in grants}))
 
 
+def list_connections(actor: Actor) -> list[Connection]:
+    """A connection to every server the person has a grant on, by name; three queries however many there are."""
+    grants = list(_grants(actor))
+    return [
+        Connection(actor, server, server.db, rights_of(g for g in grants if g.server_id in (None, server.pk)))
+        for server in list_servers(actor)
+    ]
+
+
 def open_connection(actor: Actor, server_name: str, db: int | None = None) -> Connection:
     """The person's connection to a db (the server's first choice when None). Raises NotFound without a grant."""
     server = Server.objects.filter(name=server_name).first()
     access = access_to(actor, server) if server else Access()
     if server is None or not access.rights:
-        raise NotFound(f"There is no server {server_name[:64]} for you.", "Choose one from the list, or ask an admin for a grant.")
+        raise NotFound(
+            f"There is no server {server_name[:64]} for you.",
+            "Choose one from the list, or ask an admin for a grant.",
+        )
     if db is not None and not 0 <= db < 1_000_000:
         raise BadInput("This is not a db number.", "Choose a db from the list.")
     return Connection(actor, server, server.db if db is None else db, access)

@@ -1,6 +1,8 @@
 """The rows the console keeps: one module a subject."""
 
 from keyspace.models.audit import AuditChain, AuditEntry
+from keyspace.models.backup import Backup, OpenBackup, Schedule
+from keyspace.models.job import Job
 from keyspace.models.server import Grant, Server
 
-__all__ = ["AuditChain", "AuditEntry", "Grant", "Server"]
+__all__ = ["AuditChain", "AuditEntry", "Backup", "Grant", "Job", "OpenBackup", "Schedule", "Server"]

@@ -1,0 +1,1 @@
+"""Backups: snapshot, pull, export, verify, open, compare, restore, schedule."""

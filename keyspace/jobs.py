@@ -1,0 +1,279 @@
+"""Jobs: started by a service, seen and cancelled on the Jobs page, run by a worker (see `job_worker`).
+
+A kind of job is a function with `@job(...)`. It gets a Run: it reports progress, looks for cancel, may keep a checkpoint and go on
+from it after a crash, and returns its report (a dict of JSON)::
+
+    @job("bulk_delete", permission=Permission.BULK, resumable=True)
+    def bulk_delete(run: Run) -> dict[str, Any]:
+        for step in scan(run.connection, cursor=run.checkpoint.get("cursor")):
+            run.report(done=..., total=..., checkpoint={"cursor": ...})   # raises Cancelled; waits while paused
+        return {"deleted": ...}
+
+    start_job(connection.actor, "bulk_delete", server=connection.server.name, db=connection.db, title="Delete session:*", params={...})
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from keyspace.access import Access, Actor, Permission, Right, performs
+from keyspace.errors import BadInput, Conflict, Denied, NotFound
+from keyspace.models import Job, Server
+from keyspace.servers import AllServers, Connection, access_to, open_connection
+
+_WRITE_SECONDS = 0.5
+_PAUSE_LOOK_SECONDS = 0.2
+State = Job.State
+
+
+class Cancelled(Exception):
+    """The person who started the job, or an admin, cancelled it."""
+
+
+class LostClaim(Exception):
+    """Another process took the job over, or the console stops: leave it as it is."""
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """What a kind of job does. A `resumable` one starts again from its checkpoint after a crash; `on_interrupt` cleans up after one that is not."""
+
+    name: str
+    permission: Permission
+    run: "Callable[[Run], dict[str, Any] | None]"
+    resumable: bool = False
+    on_interrupt: Callable[[Job], None] | None = None
+
+
+KINDS: dict[str, JobKind] = {}
+
+
+def job(
+    name: str, *, permission: Permission, resumable: bool = False, on_interrupt: Callable[[Job], None] | None = None
+) -> Callable[["Callable[[Run], dict[str, Any] | None]"], "Callable[[Run], dict[str, Any] | None]"]:
+    """Declare a kind of job; the decorated function is run by a worker with a Run."""
+
+    def declare(function: "Callable[[Run], dict[str, Any] | None]") -> "Callable[[Run], dict[str, Any] | None]":
+        KINDS[name] = JobKind(name, permission, function, resumable, on_interrupt)
+        return function
+
+    return declare
+
+
+@dataclass
+class Run:
+    """A job while it runs: what its function sees of it."""
+
+    job: Job
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    paused: threading.Event = field(default_factory=threading.Event)
+    lost: threading.Event = field(default_factory=threading.Event)
+    _written: float = 0.0
+    _paused_seconds: float = 0.0
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.job.params  # type: ignore[no-any-return]
+
+    @property
+    def checkpoint(self) -> dict[str, Any]:
+        """What was last reported as checkpoint; empty at the first start."""
+        return self.job.checkpoint  # type: ignore[no-any-return]
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.job.user, self.job.person, self.job.address, self.job.request_id)
+
+    @property
+    def connection(self) -> Connection:
+        """The person's connection to the job's server and db, with their rights as they are now."""
+        return connect(self.actor, self.job.server, self.job.db)
+
+    def check(self) -> None:
+        """Cheap enough for every step. Raises Cancelled or LostClaim; waits while the job is paused."""
+        if self.lost.is_set():
+            raise LostClaim
+        if self.cancelled.is_set():
+            raise Cancelled
+        if self.paused.is_set():
+            self._wait_while_paused()
+
+    def report(
+        self, *, done: int | None = None, total: int | None = None, unit: str | None = None, phase: str | None = None,
+        checkpoint: dict[str, Any] | None = None, now: bool = False,
+    ) -> None:  # fmt: skip
+        """Say how far it is; written at most every half second unless `now`. Also does `check`."""
+        job = self.job
+        job.done = job.done if done is None else done
+        job.total = job.total if total is None else total
+        job.unit = unit or job.unit
+        changed = phase is not None and phase != job.phase
+        job.phase = job.phase if phase is None else phase[:255]
+        job.checkpoint = job.checkpoint if checkpoint is None else checkpoint
+        if now or changed or time.monotonic() - self._written > _WRITE_SECONDS:
+            self.write()
+        self.check()
+
+    def write(self) -> None:
+        self._written = time.monotonic()
+        job = self.job
+        written = Job.objects.filter(pk=job.pk, worker=job.worker, state__in=(State.RUNNING, State.PAUSED)).update(
+            done=job.done, total=job.total, unit=job.unit, phase=job.phase, checkpoint=job.checkpoint, beat_at=timezone.now()
+        )
+        if not written:
+            self.lost.set()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not past a cancel."""
+        if self.cancelled.wait(seconds):
+            raise Cancelled
+
+    def _wait_while_paused(self) -> None:
+        self.write()
+        Job.objects.filter(pk=self.job.pk, worker=self.job.worker, state=State.RUNNING).update(state=State.PAUSED)
+        while self.paused.is_set() and not self.cancelled.is_set() and not self.lost.is_set():
+            time.sleep(_PAUSE_LOOK_SECONDS)
+        Job.objects.filter(pk=self.job.pk, worker=self.job.worker, state=State.PAUSED).update(state=State.RUNNING)
+        self.check()
+
+
+def connect(actor: Actor, server: str, db: int | None = None) -> Connection:
+    """The actor's connection; the system itself (no user: a schedule, a command in a shell) may do what an admin may."""
+    if actor.user is not None:
+        return open_connection(actor, server, db)
+    row = Server.objects.filter(name=server).first()
+    if row is None:
+        raise NotFound(f"There is no server {server[:64]}.", "Its name may have changed.")
+    return Connection(actor, row, row.db if db is None else db, Access((Right("admin"),)))
+
+
+def start_job(
+    actor: Actor, kind: str, *, title: str, server: str = "", db: int | None = None, params: dict[str, Any] | None = None,
+    total: int | None = None, unit: str = "keys", once: str | None = None,
+) -> Job:  # fmt: skip
+    """Put a job in the queue and return its row. With `once` (a form's own key) a repeated call returns the first one's row.
+
+    Called by services, which hold the permission check and the audit entry.
+    """
+    from keyspace import job_worker
+
+    if kind not in KINDS:
+        raise BadInput("There is no such kind of job.")
+    new = Job(
+        kind=kind, title=title[:255], server=server, db=db, user=actor.user, person=actor.name, address=actor.address,
+        request_id=actor.request_id, params=params or {}, total=total, unit=unit, once=once,
+    )  # fmt: skip
+    try:
+        with transaction.atomic():
+            new.save(force_insert=True)
+    except IntegrityError:
+        return Job.objects.get(once=once)
+    transaction.on_commit(lambda: job_worker.enqueue(new.pk))
+    return new
+
+
+def _visible(actor: Actor) -> QuerySet[Job]:
+    """Their own jobs, and all jobs of the servers they administer."""
+    from keyspace.servers import list_servers
+
+    if actor.user is None:
+        return Job.objects.all()
+    names = [server.name for server in list_servers(actor) if access_to(actor, server).may(Permission.BULK)]
+    return Job.objects.filter(Q(user=actor.user) | Q(server__in=names))
+
+
+@performs(Permission.SEE_SERVER)
+def list_jobs(connection: Connection | AllServers, *, limit: int = 100) -> list[Job]:
+    """The newest jobs that this person may see: their own, and those on servers they administer; on one server when given a Connection."""
+    jobs = _visible(connection.actor)
+    if connection.server is not None:
+        jobs = jobs.filter(server=connection.server.name)
+    return list(jobs[:limit])
+
+
+def my_jobs(actor: Actor, *, limit: int = 200) -> list[Job]:
+    """As `list_jobs`, for the page of all servers: what someone without any grant sees is only their own."""
+    return list(_visible(actor)[:limit])
+
+
+def find_job(actor: Actor, job_id: str | uuid.UUID) -> Job:
+    """A job this person may see. Raises NotFound."""
+    try:
+        key = uuid.UUID(str(job_id))
+    except ValueError:
+        raise NotFound("There is no such job.") from None
+    found = _visible(actor).filter(pk=key).first()
+    if found is None:
+        raise NotFound("There is no such job.", "It may belong to somebody else, or was removed after a while.")
+    return found
+
+
+def may_control(actor: Actor, job: Job) -> bool:
+    """One person's work is not another's to cancel, admins of its server aside."""
+    if actor.user is None or (job.user_id is not None and job.user_id == actor.user.pk):
+        return True
+    server = Server.objects.filter(name=job.server).first()
+    return server is not None and access_to(actor, server).role == "admin"
+
+
+def _controlled(actor: Actor, job_id: str | uuid.UUID) -> Job:
+    found = find_job(actor, job_id)
+    if not may_control(actor, found):
+        raise Denied("This job is somebody else's.", "Who started it, or an admin, can stop it.")
+    return found
+
+
+def cancel_job(actor: Actor, job_id: str | uuid.UUID) -> Job:
+    """Ask a job to stop; a waiting one is cancelled at once, a running one within a second."""
+    found = _controlled(actor, job_id)
+    now = timezone.now()
+    waiting = Job.objects.filter(pk=found.pk, state=State.WAITING)
+    if not waiting.update(state=State.CANCELLED, wants_cancel=True, finished_at=now):
+        asked = Job.objects.filter(pk=found.pk, state__in=(State.RUNNING, State.PAUSED)).update(wants_cancel=True)
+        if not asked:
+            raise Conflict(f"The job has ended already: it is {found.get_state_display()}.")
+    _record(actor, "cancel_job", found)
+    found.refresh_from_db()
+    return found
+
+
+def pause_job(actor: Actor, job_id: str | uuid.UUID, *, pause: bool = True) -> Job:
+    """Let a running job wait, or go on."""
+    found = _controlled(actor, job_id)
+    if not Job.objects.filter(pk=found.pk, state__in=Job.UNFINISHED).update(wants_pause=pause):
+        raise Conflict(f"The job has ended already: it is {found.get_state_display()}.")
+    _record(actor, "pause_job" if pause else "continue_job", found)
+    found.refresh_from_db()
+    return found
+
+
+def restart_job(actor: Actor, job_id: str | uuid.UUID) -> Job:
+    """Go on with an interrupted, failed or cancelled job from its checkpoint, where its kind can."""
+    from keyspace import job_worker
+
+    found = _controlled(actor, job_id)
+    if not KINDS[found.kind].resumable:
+        raise BadInput("A job of this kind cannot go on where it stopped.", "Start it anew.")
+    again = Job.objects.filter(pk=found.pk, state__in=(State.INTERRUPTED, State.FAILED, State.CANCELLED)).update(
+        state=State.WAITING, wants_cancel=False, wants_pause=False, problem="", finished_at=None, worker=""
+    )
+    if not again:
+        raise Conflict(f"The job is {found.get_state_display()}.")
+    _record(actor, "restart_job", found)
+    transaction.on_commit(lambda: job_worker.enqueue(found.pk))
+    found.refresh_from_db()
+    return found
+
+
+def _record(actor: Actor, operation: str, job: Job) -> None:
+    from keyspace import audit
+
+    subject = AllServers(actor, Access())
+    audit.record(subject, operation, key=None, outcome="done", detail={"job": str(job.pk), "title": job.title, "server": job.server})

@@ -63,7 +63,7 @@ def _scan(reading: Reading, budget: Budget) -> tuple[tuple[HashRow, ...], Scan]:
                 raise
             _without_novalues[pool] = True
     found, state = scan(reading, "HSCAN", budget, parse=pairs, size=lambda pair: len(pair[0]) + len(pair[1]))
-    held = dict(found)
+    held = dict(found.keys())
     ttls = _ttls(reading, list(held))
     rows = (
         HashRow(label(name), element(value, address=key_id(name)), ttls[name]) for name, value in held.items()

@@ -80,6 +80,8 @@ class JsonPage(Page):
 
 def read_tree(reading: Reading) -> JsonPage:
     steps, page = _open(reading)
+    if page["type"] in CONTAINERS and page["length"] is None:
+        return JsonPage(**page, note="The module does not find its way past these quotes: read the part above it as text.")
     if page["type"] == "array":
         return JsonPage(**page, **_children(reading, steps, *_window(reading, page["length"])))
     if page["type"] == "object":
@@ -89,7 +91,7 @@ def read_tree(reading: Reading) -> JsonPage:
 
 def read_text(reading: Reading) -> JsonPage:
     steps, page = _open(reading)
-    if page["type"] in CONTAINERS and not is_small(reading, path_text(steps)):
+    if page["type"] in CONTAINERS and (page["length"] is None or not is_small(reading, path_text(steps))):
         return JsonPage(
             **page, note=f"This {page['type']} is too large to show as text: open it part by part."
         )
@@ -103,9 +105,9 @@ def _open(reading: Reading) -> tuple[Steps, dict[str, Any]]:
     kind, *lengths = describe(reading, path)
     if isinstance(kind, Exception):
         raise kind
-    if kind is None:
+    types = flat(kind or [None])
+    if types == [None]:
         raise gone(reading.name)
-    types = flat(kind)
     if not types:
         raise NotFound(f"There is nothing at {path[:200]} in this document.", "Go back to its root.")
     length = length_in(lengths)

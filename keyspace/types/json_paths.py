@@ -54,9 +54,11 @@ def _step(found: "re.Match[str]") -> str | int:
 
 
 def path_text(steps: Steps) -> str:
-    """The JSONPath of these steps; the module knows no escapes but those of the quote and the backslash."""
-    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f'["{_quoted(step)}"]' for step in steps)
+    """The JSONPath of these steps; the module knows no escapes but those of quotes and the backslash."""
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f"[{_quoted(step)}]" for step in steps)
 
 
 def _quoted(name: str) -> str:
-    return name.replace("\\", "\\\\").replace('"', '\\"')
+    """In the quotes that need no escape: JSON.STRLEN, OBJLEN and ARRLEN do not find a place whose path has an escaped one."""
+    quote = "'" if '"' in name and "'" not in name else '"'
+    return quote + name.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote

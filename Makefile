@@ -21,6 +21,11 @@ run: python ## install, build, migrate and start; HOST, PORT, KEYS and the REDIS
 	@$(PYTHON) scripts/setup.py run
 	@exec $(BIN)/python manage.py serve
 
+dev: python ## as run, with CSS and JavaScript rebuilt whenever they change
+	@$(PYTHON) scripts/setup.py dev
+	@PATH="$(CURDIR)/$(BIN):$$PATH" node scripts/build.mjs --watch & watcher=$$!; \
+	trap 'kill $$watcher 2>/dev/null' EXIT INT TERM; $(BIN)/python manage.py serve
+
 test: python ## install what tests need, then run all of them against real servers
 	@$(PYTHON) scripts/setup.py test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" node scripts/test.mjs

@@ -19,6 +19,7 @@ const options = (outdir) => ({
   absWorkingDir: root,
   entryPoints: [
     { in: "static/js/app.js", out: "app" },
+    { in: "static/js/live.js", out: "live" },
     { in: "static/css/app.css", out: "app" },
     { in: "static/js/vendor/chart.js", out: "chart" },
     { in: "static/js/vendor/editor.js", out: "editor" },

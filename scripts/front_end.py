@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import packages
@@ -11,12 +12,13 @@ from steps import ROOT, VENV, SetupFailed, answers, digest, is_done, mark_done, 
 OLDEST_NODE = 20
 NODE_MODULES = ROOT / "node_modules"
 BUILD = ROOT / "static" / "build"
+COLLECTED = ROOT / "staticfiles"
 NPM_INPUTS = [ROOT / "package.json", ROOT / "package-lock.json", ROOT / ".npmrc"]
 
 
 def build() -> None:
     """Bundle what the browser gets into static/build/, unless it stands there for these very sources."""
-    state = digest([*NPM_INPUTS, ROOT / "scripts" / "build.mjs", *sources()])
+    state = digest([*NPM_INPUTS, ROOT / "scripts" / "build.mjs", *sources("css", "js")])
     if is_done(BUILD / ".stamp", state):
         return
     node, npm = find_or_install_node()
@@ -26,8 +28,35 @@ def build() -> None:
     mark_done(BUILD / ".stamp", state)
 
 
-def sources() -> list[Path]:
-    found = (path for kind in ("css", "js") for path in (ROOT / "static" / kind).rglob("*"))
+def collect() -> None:
+    """Hash, compress and gather all static files into staticfiles/, from where they are served for good.
+
+    Settings serve from there when it is there, and from the sources when not: see `forget_collected`.
+    """
+    state = digest([BUILD / ".stamp", *sources("img"), packages.stamp_of("requirements.lock")])
+    if is_done(COLLECTED / ".stamp", state):
+        return
+    say("Collecting static files ...")
+    command = [
+        VENV / "bin" / "python",
+        ROOT / "manage.py",
+        "collectstatic",
+        "--noinput",
+        "--clear",
+        "-v",
+        "0",
+    ]
+    # What is wrong with these is for the start itself to say.
+    run(command, failing="Static files could not be collected", REDIS_HOST="", CONSOLE_SERVERS="")
+    mark_done(COLLECTED / ".stamp", state)
+
+
+def forget_collected() -> None:
+    shutil.rmtree(COLLECTED, ignore_errors=True)
+
+
+def sources(*kinds: str) -> list[Path]:
+    found = (path for kind in kinds for path in (ROOT / "static" / kind).rglob("*"))
     return [path for path in found if path.is_file()]
 
 

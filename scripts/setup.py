@@ -1,7 +1,8 @@
-"""Make this checkout ready: `python3 scripts/setup.py run|test|lint`. Standard library only; every step once.
+"""Make this checkout ready: `python3 scripts/setup.py run|dev|test|lint`. Standard library only; every step once.
 
-run   .venv with requirements.lock, the front end in static/build/
-test  the same with requirements-dev.lock, a Chromium and a redis-server
+run   .venv with requirements.lock, the front end in static/build/, all that is served in staticfiles/
+dev   the same without staticfiles/, so that a change of a source is seen at the next reload
+test  .venv with requirements-dev.lock, the front end, a Chromium and a redis-server
 lint  requirements-dev.lock alone
 
 A step leaves the SHA-256 of what it depends on behind; while that holds it is skipped, so a second run costs
@@ -19,9 +20,13 @@ def prepare(goal: str) -> None:
     import packages
 
     packages.make_venv()
-    packages.install("requirements.lock" if goal == "run" else "requirements-dev.lock")
+    packages.install("requirements.lock" if goal in ("run", "dev") else "requirements-dev.lock")
     if goal != "lint":
         front_end.build()
+    if goal == "run":
+        front_end.collect()
+    if goal == "dev":
+        front_end.forget_collected()
     if goal == "test":
         machine.find_or_install_chromium()
         machine.find_or_install_redis()
@@ -35,7 +40,7 @@ def main() -> None:
     from steps import SetupFailed, one_at_a_time
 
     goal = sys.argv[1] if len(sys.argv) == 2 else ""
-    if goal not in ("run", "test", "lint"):
+    if goal not in ("run", "dev", "test", "lint"):
         sys.exit(__doc__)
     try:
         with one_at_a_time():

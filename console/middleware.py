@@ -22,14 +22,16 @@ def request_ids(get_response: Next) -> Next:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-Id", "")
-        request.id = given if 8 <= len(given) <= 64 and given.isascii() and given.isprintable() else uuid.uuid4().hex  # type: ignore[attr-defined]
-        mark, began = logs.request_id.set(request.id), time.perf_counter()  # type: ignore[attr-defined]
+        known = 8 <= len(given) <= 64 and given.isascii() and given.isprintable()
+        identity = given if known else uuid.uuid4().hex
+        request.id = identity  # type: ignore[attr-defined]
+        mark, began = logs.request_id.set(identity), time.perf_counter()
         try:
             response = get_response(request)
             _log(request, response, began)
         finally:
             logs.request_id.reset(mark)
-        response["X-Request-Id"] = request.id  # type: ignore[attr-defined]
+        response["X-Request-Id"] = identity
         return response
 
     return middleware
@@ -48,7 +50,9 @@ def _log(request: HttpRequest, response: HttpResponse, began: float) -> None:
 class SignedInMiddleware(LoginRequiredMiddleware):
     """Closed by default: a view is for people who signed in unless it says `login_not_required`."""
 
-    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]) -> HttpResponseBase:
+    def handle_no_permission(  # type: ignore[override]
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
+    ) -> HttpResponseBase:
         if request.headers.get("HX-Request") == "true":
             return sign_in_again(request)
         return super().handle_no_permission(request, view_func)

@@ -17,5 +17,5 @@ class NoSuchSocket(AsyncWebsocketConsumer):
 
 websocket_urlpatterns: list[Any] = [
     *pubsub_routes,
-    re_path(r"", NoSuchSocket.as_asgi()),
+    re_path(r"", NoSuchSocket.as_asgi()),  # type: ignore[arg-type]
 ]

@@ -46,12 +46,19 @@ class Tree:
     def folder(self, prefix: bytes) -> Folder:
         parent = _parent(prefix, self.separator)
         folders = len(self.children.get(prefix, ()))
-        return Folder(prefix, prefix[len(parent) :], self.totals.get(prefix, 0), self.here.get(prefix, 0), folders)
+        return Folder(
+            prefix, prefix[len(parent) :], self.totals.get(prefix, 0), self.here.get(prefix, 0), folders
+        )
 
-    def folders_in(self, prefix: bytes, *, sort: str = "size", start: int = 0, most: int = 200) -> list[Folder]:
+    def folders_in(
+        self, prefix: bytes, *, sort: str = "size", start: int = 0, most: int = 200
+    ) -> list[Folder]:
         """The folders directly in `prefix`, by size (largest first) or name, `most` of them from `start` on."""
         order = (lambda child: (-self.totals[child], child)) if sort == "size" else (lambda child: (0, child))
-        return [self.folder(child) for child in sorted(self.children.get(prefix, ()), key=order)[start : start + most]]
+        return [
+            self.folder(child)
+            for child in sorted(self.children.get(prefix, ()), key=order)[start : start + most]
+        ]
 
 
 @dataclass
@@ -100,7 +107,9 @@ def start_count(connection: Connection, *, separator: bytes = b":") -> Count:
         if count is not None and count.running:
             return count
         count = _running[scope] = Count(time.time(), total)
-        count.thread = threading.Thread(target=_run, args=(connection, scope, count), daemon=True, name="count")
+        count.thread = threading.Thread(
+            target=_run, args=(connection, scope, count), daemon=True, name="count"
+        )
         count.thread.start()
     return count
 

@@ -20,7 +20,13 @@ PAGE = 200
 BUDGET_MS = 150
 MAX_PATTERN = 4096
 HOUR, DAY = 3_600_000, 86_400_000
-TTL_FILTERS = {"": "any TTL or none", "none": "no TTL", "any": "with a TTL", "hour": "under an hour", "day": "under a day"}
+TTL_FILTERS = {
+    "": "any TTL or none",
+    "none": "no TTL",
+    "any": "with a TTL",
+    "hour": "under an hour",
+    "day": "under a day",
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,12 @@ class Row:
 
 @performs(Permission.READ_KEYS)
 def scan_keys(
-    connection: Connection, *, filter: Filter, cursor: str | None = None, want: int = PAGE, budget_ms: int = BUDGET_MS
+    connection: Connection,
+    *,
+    filter: Filter,
+    cursor: str | None = None,
+    want: int = PAGE,
+    budget_ms: int = BUDGET_MS,
 ) -> Step:
     """Go on with a scan until `want` keys match or `budget_ms` is over, whichever is first.
 
@@ -97,7 +108,9 @@ def scan_keys(
     shown_total = None if connection.access.patterns else total
     looked = total if not at else min(looked, total)
     took = (time.perf_counter() - began) * 1000
-    return Step(list(found), _close_cursor(connection, filter, at, looked) if at else None, looked, shown_total, took)
+    return Step(
+        list(found), _close_cursor(connection, filter, at, looked) if at else None, looked, shown_total, took
+    )
 
 
 def _scan_arguments(connection: Connection, filter: Filter, count: int) -> list[bytes | str | int]:
@@ -123,7 +136,9 @@ def _kept(connection: Connection, filter: Filter, wire: Wire, names: list[bytes]
         names = [name for name in names if connection.access.sees(name)]
     if filter.folder is not None:
         skip = len(filter.folder)
-        names = [name for name in names if name.find(filter.separator, skip) < 0 and name.startswith(filter.folder)]
+        names = [
+            name for name in names if name.find(filter.separator, skip) < 0 and name.startswith(filter.folder)
+        ]
     if filter.ttl and names:
         ttls = wire.call_many([("PTTL", name) for name in names])
         names = [name for name, ttl in zip(names, ttls, strict=True) if _ttl_fits(filter.ttl, ttl)]
@@ -163,40 +178,52 @@ def _open_cursor(connection: Connection, filter: Filter, cursor: str | None) -> 
 
 @performs(Permission.READ_KEYS)
 def describe_keys(connection: Connection, *, names: Sequence[bytes]) -> tuple[list[Row], list[Problem]]:
-    """The rows of these keys in two round trips (type, TTL and memory; then length), and what the server refused to tell, once each.
+    """The rows of these keys in two round trips (type and TTL; then length and memory), and what the server refused to tell, once each.
 
-    Keys that went away meanwhile are left out.
+    Keys that went away meanwhile are left out. The memory of module types is not asked: the server walks through all of the value.
     """
-    commands: list[Command] = []
+    first: list[Command] = []
     for name in names:
-        commands += [("TYPE", name), ("PTTL", name), ("MEMORY", "USAGE", name)]
-    replies = read_many(connection.redis, commands)
-    facts = [(name, *replies[at * 3 : at * 3 + 3]) for at, name in enumerate(names)]
-    facts = [fact for fact in facts if fact[1] != b"none"]
-    lengths = _read_lengths(connection, [(fact[0], fact[1]) for fact in facts])
-    problems = _problems(replies) | _problems(lengths)
-    rows = [_row(*fact, length) for fact, length in zip(facts, lengths, strict=True)]
-    return rows, list(problems.values())
+        first += [("TYPE", name), ("PTTL", name)]
+    replies = read_many(connection.redis, first)
+    facts = [fact for fact in zip(names, replies[::2], replies[1::2], strict=True) if fact[1] != b"none"]
+    sizes = _read_sizes(connection, facts)
+    rows = [_row(fact, *size) for fact, size in zip(facts, sizes, strict=True)]
+    return rows, list((_problems(replies) | _problems([part for size in sizes for part in size])).values())
 
 
-def _read_lengths(connection: Connection, keys: list[tuple[bytes, Any]]) -> list[Any]:
-    asked = [(at, type_of(kind.decode()).length_command(name)) for at, (name, kind) in enumerate(keys) if isinstance(kind, bytes)]
-    asked = [(at, command) for at, command in asked if command]
-    lengths: list[Any] = [None] * len(keys)
-    for (at, _), reply in zip(asked, read_many(connection.redis, [command for _, command in asked]), strict=True):
-        lengths[at] = reply
-    return lengths
+def _read_sizes(connection: Connection, facts: list[tuple[bytes, Any, Any]]) -> list[tuple[Any, Any]]:
+    """(length, memory) of each key; None where it is not asked."""
+    commands: list[Command] = []
+    places: list[tuple[int, int]] = []
+    for at, (name, kind, _) in enumerate(facts):
+        if not isinstance(kind, bytes):
+            continue
+        key_type = type_of(kind.decode(errors="replace"))
+        if command := key_type.length_command(name):
+            places.append((at, 0))
+            commands.append(command)
+        if not key_type.memory_walks:
+            places.append((at, 1))
+            commands.append(("MEMORY", "USAGE", name))
+    sizes: list[list[Any]] = [[None, None] for _ in facts]
+    for (at, part), reply in zip(places, read_many(connection.redis, commands), strict=True):
+        sizes[at][part] = reply
+    return [(length, memory) for length, memory in sizes]
 
 
 def _problems(replies: list[Any]) -> dict[str, Problem]:
-    refused = [explain(reply) for reply in replies if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply)]
+    refused = [
+        explain(reply) for reply in replies if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply)
+    ]
     return {problem.sentence: problem for problem in refused}
 
 
-def _row(name: bytes, kind: Any, ttl: Any, memory: Any, length: Any) -> Row:
+def _row(fact: tuple[bytes, Any, Any], length: Any, memory: Any) -> Row:
+    name, kind, ttl = fact
     return Row(
         name,
-        kind.decode() if isinstance(kind, bytes) else "?",
+        kind.decode(errors="replace") if isinstance(kind, bytes) else "?",
         ttl if isinstance(ttl, int) and ttl >= 0 else None,
         length if isinstance(length, int) else None,
         memory if isinstance(memory, int) else None,

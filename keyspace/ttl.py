@@ -50,7 +50,11 @@ def parse_duration(text: str) -> int:
     if re.fullmatch(r"\d+(\.\d+)?", text):
         text += "s"
     parts = list(_PART.finditer(text))
-    if not parts or "".join(part.group(0) for part in parts).replace(" ", "") != text.replace(" ", "") or len(text) > 64:
+    if (
+        not parts
+        or "".join(part.group(0) for part in parts).replace(" ", "") != text.replace(" ", "")
+        or len(text) > 64
+    ):
         raise BadInput("This is not a duration.", "Write it like 90s, 15m, 2h30m, 7d or 250ms.")
     total = round(sum(float(part.group(1)) * UNITS[part.group(2).lower()] for part in parts))
     if total > MAX_MS:
@@ -67,7 +71,9 @@ def get_ttl(connection: Connection, name: bytes) -> Expiry:
 def _read(client: redis.Redis, name: bytes) -> Expiry:
     kind, ttl = client.execute_command("TYPE", name), client.execute_command("PTTL", name)
     if kind == b"none" or ttl == -2:
-        raise NotFound(f"The key {to_text(name)[:200]} is gone: it expired or was deleted.", "Nothing was written.")
+        raise NotFound(
+            f"The key {to_text(name)[:200]} is gone: it expired or was deleted.", "Nothing was written."
+        )
     expires_at = None if ttl == -1 else _expires_at(client, name, ttl)
     return Expiry(kind.decode(), expires_at, None if ttl == -1 else ttl)
 
@@ -104,7 +110,10 @@ def set_ttl(
     def change(now: Expiry) -> tuple[bytes | str | int, ...]:
         target = _target(now, expires_at, ttl, extend)
         if target <= time.time() * 1000 and not may_delete:
-            raise WouldDelete("This time has passed: the key would be deleted at once.", "Confirm it, or choose a later time.")
+            raise WouldDelete(
+                "This time has passed: the key would be deleted at once.",
+                "Confirm it, or choose a later time.",
+            )
         return ("PEXPIREAT", name, target, *([condition] if condition else []))
 
     return _change(connection, name, seen, change)
@@ -118,7 +127,9 @@ def _target(now: Expiry, expires_at: int | None, ttl: int | None, extend: int | 
     elif extend is not None and now.expires_at is not None:
         target = now.expires_at + extend
     else:
-        raise BadInput("The key does not expire, so there is nothing to extend.", "Set a TTL from now instead.")
+        raise BadInput(
+            "The key does not expire, so there is nothing to extend.", "Set a TTL from now instead."
+        )
     if target > time.time() * 1000 + MAX_MS:
         raise BadInput("This is more than a hundred years away.", "Make the key persistent instead.")
     return max(1, target)
@@ -141,7 +152,9 @@ def _change(connection, name, seen, command) -> Change:  # type: ignore[no-untyp
         try:
             done = pipe.execute()[0]
         except redis.WatchError:
-            raise Conflict("The key changed in this very moment; nothing was written.", "Look at it again and repeat.") from None
+            raise Conflict(
+                "The key changed in this very moment; nothing was written.", "Look at it again and repeat."
+            ) from None
     try:
         after = _read(connection.redis, name)
     except NotFound:
@@ -154,15 +167,20 @@ def _compare(seen: Expiry | None, now: Expiry) -> None:
     if seen is None:
         return
     if seen.type != now.type:
-        raise Conflict(f"The key is a {now.type} now, it was a {seen.type}; nothing was written.", "Reload the key.")
+        raise Conflict(
+            f"The key is a {now.type} now, it was a {seen.type}; nothing was written.", "Reload the key."
+        )
     if seen.expires_at != now.expires_at:
         told = "it does not expire any more" if now.ttl is None else f"it now has {format_ms(now.ttl)} left"
-        raise Conflict(f"The TTL changed since you looked: {told}. Nothing was written.", "Reload the key, or set it anyway.")
+        raise Conflict(
+            f"The TTL changed since you looked: {told}. Nothing was written.",
+            "Reload the key, or set it anyway.",
+        )
 
 
 def format_ms(ms: int) -> str:
     """`59 m 12 s`: the two largest units."""
-    parts = []
+    parts: list[str] = []
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
         if ms >= size or (unit == "s" and not parts):
             parts.append(f"{ms // size} {unit}")

@@ -36,7 +36,9 @@ def read_value(
 
 
 @performs(Permission.READ_KEYS)
-def read_element(connection: Connection, name: bytes, *, kind: str, address: str, reveal: str | None = None) -> Element:
+def read_element(
+    connection: Connection, name: bytes, *, kind: str, address: str, reveal: str | None = None
+) -> Element:
     """One element of the value whole, by the address a page gave it. Raises Denied while the key is masked."""
     _refuse_masked(connection, name, reveal)
     return type_of(kind).read_element(connection, name, address=address)
@@ -55,7 +57,9 @@ def is_masked(connection: Connection, name: bytes, reveal: str | None) -> bool:
     if not reveal or not connection.access.may(Permission.REVEAL_VALUES, name):
         return True
     try:
-        return bool(signing.loads(reveal, salt="reveal", max_age=REVEAL_SECONDS) != _reveal_subject(connection, name))
+        return bool(
+            signing.loads(reveal, salt="reveal", max_age=REVEAL_SECONDS) != _reveal_subject(connection, name)
+        )
     except signing.BadSignature:
         return True
 
@@ -70,7 +74,9 @@ def _refuse_masked(connection: Connection, name: bytes, reveal: str | None) -> N
 
 
 @performs(Permission.READ_KEYS, audited=True)
-def download_value(connection: Connection, name: bytes, *, reveal: str | None = None) -> tuple[int, Iterator[bytes]]:
+def download_value(
+    connection: Connection, name: bytes, *, reveal: str | None = None
+) -> tuple[int, Iterator[bytes]]:
     """(length, chunks) of a string's bytes, 1 MiB at a time; audited. Raises NotFound, BadInput for another type.
 
     The chunks are checked against the length they began with: a string that changes meanwhile ends the stream with Conflict.
@@ -80,7 +86,10 @@ def download_value(connection: Connection, name: bytes, *, reveal: str | None = 
     if kind == b"none":
         raise gone(name)
     if kind != b"string":
-        raise BadInput("Only the bytes of a string can be downloaded as they are.", "Open the key to read it page by page.")
+        raise BadInput(
+            "Only the bytes of a string can be downloaded as they are.",
+            "Open the key to read it page by page.",
+        )
     length = int(connection.redis.execute_command("STRLEN", name))
     audit.tell(length=length)
     return length, _chunks(connection.redis, name, length)
@@ -103,4 +112,13 @@ def key_type(kind: str) -> KeyType:
     return type_of(kind)
 
 
-__all__ = ["NotFound", "download_value", "get_key", "is_masked", "key_type", "read_element", "read_value", "reveal_value"]
+__all__ = [
+    "NotFound",
+    "download_value",
+    "get_key",
+    "is_masked",
+    "key_type",
+    "read_element",
+    "read_value",
+    "reveal_value",
+]

@@ -4,7 +4,7 @@ For reading only. The replies are as the protocol has them: no callbacks, bytes 
 exception in its place of the list, so that one refusal never hides the others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,8 @@ from redis._parsers.base import BaseParser
 from keyspace.servers import Client
 
 Command = tuple[bytes | str | int, ...]
+pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
+"""A command as the protocol writes it."""
 _AT_ONCE = 64 * 1024
 
 
@@ -27,18 +29,19 @@ class Wire:
 
     def call(self, *command: bytes | str | int) -> Any:
         """One command's reply; raises what the server refused it with."""
-        reply = self.exchange(hiredis.pack_command(command), 1)[0]
+        reply = self.exchange(pack(command), 1)[0]
         if isinstance(reply, Exception):
             raise reply
         return reply
 
     def call_many(self, commands: Sequence[Command]) -> list[Any]:
         """The replies to all of them, in order, refusals as exceptions in their places."""
-        return self.exchange(b"".join(map(hiredis.pack_command, commands)), len(commands))
+        return self.exchange(b"".join(map(pack, commands)), len(commands))
 
     def exchange(self, packed: bytes, replies: int) -> list[Any]:
         """Send packed commands and read that many replies. Raises redis-py's ConnectionError and TimeoutError."""
-        socket, gets, found = self._connection._sock, self._reader.gets, []
+        socket, gets = self._connection._sock, self._reader.gets
+        found: list[Any] = []
         try:
             socket.sendall(packed)
             while len(found) < replies:
@@ -58,7 +61,7 @@ class Wire:
 
 
 def _reply_error(message: str) -> Exception:
-    return BaseParser.parse_error(message)  # type: ignore[no-any-return, no-untyped-call]
+    return BaseParser.parse_error(message)  # type: ignore[no-any-return]
 
 
 @contextmanager

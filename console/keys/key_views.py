@@ -21,15 +21,24 @@ from keyspace.servers import Connection
 
 def key_context(connection: Connection, name: bytes, request: HttpRequest, query: Query) -> dict[str, Any]:
     """What `_pane.html` needs. A key that is gone is told in the pane: its neighbours in the list stay usable."""
-    context: dict[str, Any] = {"connection": connection, "query": query, "name": name, "may": _may(connection, name)}
+    context: dict[str, Any] = {
+        "connection": connection,
+        "query": query,
+        "name": name,
+        "may": _may(connection, name),
+    }
     try:
         facts = values.get_key(connection, name)
     except Problem as problem:
         if problem.status != 404:
             raise
         return context | {"gone": problem}
-    more = {"key": facts, "idle_ms": (facts.idle.value or 0) * 1000, "expires_at": expires_at(facts.ttl.value)}
-    return context | more | value_context(connection, name, facts.type, request)
+    more = {
+        "key": facts,
+        "idle_ms": (facts.idle.value or 0) * 1000,
+        "expires_at": expires_at(facts.ttl.value),
+    }
+    return context | more | value_context(connection, name, facts.type, request.GET.dict())
 
 
 def expires_at(ttl: int | None) -> int | None:
@@ -37,15 +46,15 @@ def expires_at(ttl: int | None) -> int | None:
     return None if ttl is None else int(time.time() * 1000) + ttl
 
 
-def value_context(connection: Connection, name: bytes, kind: str, request: HttpRequest) -> dict[str, Any]:
+def value_context(connection: Connection, name: bytes, kind: str, asked: dict[str, str]) -> dict[str, Any]:
     """What `_value_page.html` needs. A value that cannot be read is told in its panel, and the header stays."""
-    reveal = request.GET.get("reveal", "")
+    reveal = asked.get("reveal", "")
     context: dict[str, Any] = {
         "connection": connection, "name": name, "type": values.key_type(kind), "kind": kind, "reveal": reveal,
-        "using": request.GET.get("as", ""), "may": _may(connection, name), "urls": _urls(connection, name, kind, reveal),
+        "using": asked.get("as", ""), "may": _may(connection, name), "urls": _urls(connection, name, kind, reveal),
     }  # fmt: skip
     try:
-        page = values.read_value(connection, name, kind=kind, query=request.GET.dict(), reveal=reveal or None)
+        page = values.read_value(connection, name, kind=kind, query=asked, reveal=reveal or None)
     except Exception as error:
         problem = explain(error)
         if problem.status in (400, 404, 500):
@@ -92,7 +101,7 @@ def value(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
     """One page of the value; `kind` is the type the page was made for, so that a key that became another type says so."""
     connection, name = connect(request, server, db), from_key_id(key)
     kind = request.GET.get("kind") or values.get_key(connection, name).type
-    return render(request, "keys/_value_page.html", value_context(connection, name, kind, request))
+    return render(request, "keys/_value_page.html", value_context(connection, name, kind, request.GET.dict()))
 
 
 @require_GET
@@ -101,9 +110,17 @@ def decoded(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
     connection, name = connect(request, server, db), from_key_id(key)
     kind = request.GET.get("kind") or values.get_key(connection, name).type
     address, using = request.GET.get("element", ""), request.GET.get("as", "")
-    element = values.read_element(connection, name, kind=kind, address=address, reveal=request.GET.get("reveal") or None)
+    element = values.read_element(
+        connection, name, kind=kind, address=address, reveal=request.GET.get("reveal") or None
+    )
     decoded = decode_value(element.data, using or None, partial=element.cut)
-    context = {"element": element, "decoded": decoded, "using": using, "kind": kind, "urls": _urls(connection, name, kind, "")}
+    context = {
+        "element": element,
+        "decoded": decoded,
+        "using": using,
+        "kind": kind,
+        "urls": _urls(connection, name, kind, ""),
+    }
     return render(request, "keys/_decoded.html", context)
 
 
@@ -112,10 +129,9 @@ def reveal(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse
     """Show masked values for ten minutes; audited."""
     connection, name = connect(request, server, db), from_key_id(key)
     token = values.reveal_value(connection, name)
-    request.GET = request.GET.copy()
-    request.GET["reveal"] = token
     kind = request.GET.get("kind") or values.get_key(connection, name).type
-    return render(request, "keys/_value_page.html", value_context(connection, name, kind, request))
+    asked = request.GET.dict() | {"reveal": token}
+    return render(request, "keys/_value_page.html", value_context(connection, name, kind, asked))
 
 
 @require_GET
@@ -132,5 +148,7 @@ def download(request: HttpRequest, server: str, db: int, key: str) -> StreamingH
 
 def _file_name(name: bytes) -> str:
     """A file name in plain ASCII that says which key it was."""
-    plain = "".join(char if char.isalnum() and char.isascii() or char in "-_." else "_" for char in to_text(name))
+    plain = "".join(
+        char if char.isalnum() and char.isascii() or char in "-_." else "_" for char in to_text(name)
+    )
     return (plain.strip("._")[:80] or key_id(name)[:40]) + ".bin"

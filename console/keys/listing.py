@@ -76,7 +76,9 @@ def read_rows(connection: Connection, query: Query, *, cursor: str | None = None
     return Found(rows, step, have + len(rows), problems)
 
 
-def read_folders(count: Count | None, prefix: bytes, query: Query, *, start: int = 0) -> tuple[list[Folder], int]:
+def read_folders(
+    count: Count | None, prefix: bytes, query: Query, *, start: int = 0
+) -> tuple[list[Folder], int]:
     """(the folders in `prefix` from `start` on, how many more there are)."""
     if start < 0:
         raise BadInput("There is no such page of folders.", "Open the folder again.")

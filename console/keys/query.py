@@ -44,9 +44,12 @@ class Query:
 
     def string(self, **changes: str) -> str:
         """The query string that leads here again, without what is as always."""
-        query = replace(self, **changes) if changes else self
+        query: Query = replace(self, **changes) if changes else self  # type: ignore[arg-type]
         parts = {"match": query.text, "type": query.type, "ttl": query.ttl, "view": query.view}
-        parts |= {"sort": "" if query.sort == "size" else query.sort, "sep": "" if query.separator == ":" else query.separator}
+        parts |= {
+            "sort": "" if query.sort == "size" else query.sort,
+            "sep": "" if query.separator == ":" else query.separator,
+        }
         parts["folder"] = "" if query.folder is None else key_id(query.folder)
         given = {name: value for name, value in parts.items() if value}
         return f"?{urlencode(given, errors='surrogateescape')}" if given else ""
@@ -60,7 +63,7 @@ def read_query(given: QueryDict) -> Query:
     view, sort, separator = given.get("view", ""), given.get("sort") or "size", given.get("sep") or ":"
     if view not in VIEWS or sort not in SORTS or not 1 <= len(from_text(separator)) <= 8:
         raise BadInput("This view of the keys does not exist.", "Choose tree or list, by size or name.")
-    folder = from_key_id(given["folder"]) if given.get("folder") else None
+    folder = from_key_id(given.get("folder", "")) if given.get("folder") else None
     query = Query(text, given.get("type", ""), given.get("ttl", ""), view, sort, separator, folder)
     query.filter.check()
     return query

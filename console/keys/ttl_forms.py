@@ -38,7 +38,9 @@ class TtlForm(forms.Form):
                 data["target"] = {"expires_at": self._moment(data)}
             elif way in {"in", "extend", "shorten"}:
                 ms = parse_duration(data.get("duration", ""))
-                data["target"] = {"in": {"ttl": ms}, "extend": {"extend": ms}, "shorten": {"extend": -ms}}[way]
+                data["target"] = {"in": {"ttl": ms}, "extend": {"extend": ms}, "shorten": {"extend": -ms}}[
+                    way
+                ]
         except BadInput as problem:
             self.add_error("at" if way == "at" else "duration", str(problem))
         return data

@@ -41,17 +41,28 @@ def set_ttl(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
     seen = None if data["overwrite"] else data["seen"]
     try:
         change = ttls.set_ttl(
-            connection, name, seen=seen, condition=data["condition"], may_delete=data["may_delete"], **data["target"]
+            connection,
+            name,
+            seen=seen,
+            condition=data["condition"],
+            may_delete=data["may_delete"],
+            **data["target"],
         )
     except (Conflict, ttls.WouldDelete) as problem:
-        return _again(request, connection, name, form, problem=problem, asks=isinstance(problem, ttls.WouldDelete))
+        return _again(
+            request, connection, name, form, problem=problem, asks=isinstance(problem, ttls.WouldDelete)
+        )
     return _done(request, connection, name, change)
 
 
 @require_POST
 def persist(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
     connection, name = connect(request, server, db), from_key_id(key)
-    form = TtlForm(request.POST | {"way": "in", "duration": "1s"}) if "way" not in request.POST else TtlForm(request.POST)
+    form = (
+        TtlForm(request.POST | {"way": "in", "duration": "1s"})
+        if "way" not in request.POST
+        else TtlForm(request.POST)
+    )
     form.full_clean()
     seen = None if form.cleaned_data.get("overwrite") else form.cleaned_data.get("seen")
     if seen is None and not form.cleaned_data.get("overwrite"):
@@ -63,18 +74,23 @@ def persist(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
     return _done(request, connection, name, change)
 
 
-def _again(request: HttpRequest, connection: Connection, name: bytes, form: TtlForm, **more: Any) -> HttpResponse:
+def _again(
+    request: HttpRequest, connection: Connection, name: bytes, form: TtlForm, **more: Any
+) -> HttpResponse:
     """The dialog with what the key's TTL is now; what was typed stays."""
     expiry = ttls.get_ttl(connection, name)
-    form.data = form.data.copy()
-    form.data["seen"] = sign_seen(expiry)
-    return render(request, "keys/_ttl.html", _context(connection, name, expiry, form=form, **more), status=422)
+    form.data = {**form.data.dict(), "seen": sign_seen(expiry)}  # type: ignore[attr-defined]
+    return render(
+        request, "keys/_ttl.html", _context(connection, name, expiry, form=form, **more), status=422
+    )
 
 
 def _done(request: HttpRequest, connection: Connection, name: bytes, change: ttls.Change) -> HttpResponse:
     """Nothing to show but a toast: the dialog closes, and the key's pane reads itself again."""
     response = HttpResponse()
-    response["HX-Trigger"] = json.dumps({"ttl-changed": {}, "toast": {"text": _told(name, change), "kind": "done"}})
+    response["HX-Trigger"] = json.dumps(
+        {"ttl-changed": {}, "toast": {"text": _told(name, change), "kind": "done"}}
+    )
     return response
 
 
@@ -85,4 +101,8 @@ def _told(name: bytes, change: ttls.Change) -> str:
     if change.kept:
         return f"The TTL of {short} stays as it was: the condition did not hold."
     left = change.after.ttl if change.after else None
-    return f"{short} does not expire any more." if left is None else f"{short} expires in {ttls.format_ms(left)}."
+    return (
+        f"{short} does not expire any more."
+        if left is None
+        else f"{short} expires in {ttls.format_ms(left)}."
+    )

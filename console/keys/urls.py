@@ -15,7 +15,9 @@ urlpatterns = [
     path("servers/<server:server>/<int:db>/keys/<key:key>/value/", key_views.value, name="key_value"),
     path("servers/<server:server>/<int:db>/keys/<key:key>/decoded/", key_views.decoded, name="key_decoded"),
     path("servers/<server:server>/<int:db>/keys/<key:key>/reveal/", key_views.reveal, name="key_reveal"),
-    path("servers/<server:server>/<int:db>/keys/<key:key>/download/", key_views.download, name="key_download"),
+    path(
+        "servers/<server:server>/<int:db>/keys/<key:key>/download/", key_views.download, name="key_download"
+    ),
     path("servers/<server:server>/<int:db>/keys/<key:key>/ttl/", ttl_views.ttl, name="key_ttl"),
     path("servers/<server:server>/<int:db>/keys/<key:key>/set_ttl/", ttl_views.set_ttl, name="key_set_ttl"),
     path("servers/<server:server>/<int:db>/keys/<key:key>/persist/", ttl_views.persist, name="key_persist"),

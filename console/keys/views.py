@@ -115,5 +115,3 @@ def _number(text: str) -> int:
     if not text.isdigit() or len(text) > 9:
         raise BadInput("This is not a number.", "Go back and try again.")
     return int(text)
-
-

@@ -11,20 +11,34 @@ from typing import Any
 
 from tests.servers import RunningServer, start_server
 
-AT_MOST = {"browse_page": 2.5, "browse_flat": 1.2, "search_all": 1.3, "true_counts": 3.0, "neighbour": 2.0, "big_open": 1.5, "page_http": 4.0}
+AT_MOST = {
+    "browse_page": 2.5,
+    "browse_flat": 1.2,
+    "search_all": 1.3,
+    "true_counts": 3.0,
+    "neighbour": 2.0,
+    "big_open": 1.5,
+    "page_http": 4.0,
+}
 MORE = ("live", "backups", "bulk")
 
 
 def main() -> int:
     wanted = set(sys.argv[1:])
     began, figures = time.time(), {}
-    with start_server("valkey9") as large, start_server("valkey9") as small, tempfile.TemporaryDirectory() as data:
+    with (
+        start_server("valkey9") as large,
+        start_server("valkey9") as small,
+        tempfile.TemporaryDirectory() as data,
+    ):
         prepare_django(large, small, data)
         for name in ("keys", "http", *MORE):
             if not wanted or name in wanted:
                 figures |= run_part(name, large, small)
     Path("bench.json").write_text(json.dumps(figures, indent=2) + "\n")
-    broken = [name for name, row in figures.items() if row.get("ratio") and row["ratio"] > AT_MOST.get(name, 1e9)]
+    broken = [
+        name for name, row in figures.items() if row.get("ratio") and row["ratio"] > AT_MOST.get(name, 1e9)
+    ]
     print_table(figures, broken)
     print(f"{time.time() - began:.0f} s in all; over the bound: {', '.join(broken) or 'none'}")
     return 1 if broken else 0
@@ -111,7 +125,9 @@ def print_table(figures: dict[str, Any], broken: list[str]) -> None:
         ratio, reference = row.get("ratio"), row.get("reference")
         cells = [f"{ratio:.2f}" if ratio else "", f"{AT_MOST[name]:.1f}" if name in AT_MOST else ""]
         cells += [f"{row['ours']:.3f}", f"{reference:.3f}" if reference else ""]
-        print(f"{name:<24}{cells[0]:>8}{cells[1]:>9}{cells[2]:>12}{cells[3]:>12}  {row['unit']}{'  OVER' if name in broken else ''}")
+        print(
+            f"{name:<24}{cells[0]:>8}{cells[1]:>9}{cells[2]:>12}{cells[3]:>12}  {row['unit']}{'  OVER' if name in broken else ''}"
+        )
 
 
 if __name__ == "__main__":

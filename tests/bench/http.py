@@ -24,7 +24,16 @@ class Console:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.headers = {"Cookie": f"keyspace_session={cookie}", "Host": f"127.0.0.1:{self.port}"}
-        command = [sys.executable, "-m", "uvicorn", "console.asgi:application", "--port", str(self.port), "--log-level", "error"]
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "console.asgi:application",
+            "--port",
+            str(self.port),
+            "--log-level",
+            "error",
+        ]
         began = time.perf_counter()
         self.process = subprocess.Popen(
             command, env=os.environ | environ | {"PORT": str(self.port)}, stderr=subprocess.DEVNULL
@@ -79,21 +88,35 @@ def fill_giants(server: RunningServer) -> dict[str, tuple[bytes, bytes]]:
             pipe.execute()
     client.set(b"string:big", os.urandom(1024) * (64 * 1024))
     client.set(b"string:small", os.urandom(64 * 1024))
-    return {kind: (f"{kind}:big".encode(), f"{kind}:small".encode()) for kind in ("hash", "zset", "list", "set", "stream", "string")}
+    return {
+        kind: (f"{kind}:big".encode(), f"{kind}:small".encode())
+        for kind in ("hash", "zset", "list", "set", "stream", "string")
+    }
 
 
 def run(console: Console, *, large: str, small: str, giants: dict[str, tuple[bytes, bytes]]) -> Figures:
     """`large` and `small` are servers of a million and of ten thousand keys."""
     from keyspace.encoding import key_id
 
-    figures: Figures = {"cold_start": figure(console.cold_start, None, "s"), "idle_memory": figure(console.memory_mb(), None, "MB")}
+    figures: Figures = {
+        "cold_start": figure(console.cold_start, None, "s"),
+        "idle_memory": figure(console.memory_mb(), None, "MB"),
+    }
     keys_page = f"/servers/{large}/0/keys/?view=list"
-    figures |= compare("browse_flat", console.page(keys_page), console.page(f"/servers/{small}/0/keys/?view=list"), runs=41, unit="ms")
+    figures |= compare(
+        "browse_flat",
+        console.page(keys_page),
+        console.page(f"/servers/{small}/0/keys/?view=list"),
+        runs=41,
+        unit="ms",
+    )
     figures |= compare("page_http", console.page(keys_page), console.page("/access/"), runs=41, unit="ms")
     for kind, (big, little) in giants.items():
         pages = [console.page(f"/servers/{large}/1/keys/{key_id(name)}/pane/") for name in (big, little)]
         figures |= compare(f"big_open_{kind}", pages[0], pages[1], runs=31, unit="ms")
-    worst = max((name for name in figures if name.startswith("big_open_")), key=lambda name: figures[name]["ratio"])
+    worst = max(
+        (name for name in figures if name.startswith("big_open_")), key=lambda name: figures[name]["ratio"]
+    )
     figures["big_open"] = dict(figures[worst])
     times = sorted(_timed(console, keys_page) for _ in range(50))
     figures["requests_per_second"] = figure(1 / statistics.median(times), None, "1/s")

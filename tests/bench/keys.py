@@ -10,7 +10,14 @@ from tests.bench.measure import Figures, compare, figure, neighbour, percentile
 from tests.servers import RunningServer
 
 RARE = b"*needle-in-the-haystack*"
-LENGTHS = {b"string": "STRLEN", b"list": "LLEN", b"hash": "HLEN", b"set": "SCARD", b"zset": "ZCARD", b"stream": "XLEN"}
+LENGTHS = {
+    b"string": "STRLEN",
+    b"list": "LLEN",
+    b"hash": "HLEN",
+    b"set": "SCARD",
+    b"zset": "ZCARD",
+    b"stream": "XLEN",
+}
 
 
 def run(server: RunningServer, connection: Connection) -> Figures:
@@ -26,16 +33,22 @@ def run(server: RunningServer, connection: Connection) -> Figures:
 def browse_page(bare: Bare, connection: Connection) -> Figures:
     names = bare.names(200)
     first = b"".join(
-        hiredis.pack_command(command) for name in names for command in (("TYPE", name), ("PTTL", name), ("MEMORY", "USAGE", name))
+        hiredis.pack_command(command)
+        for name in names
+        for command in (("TYPE", name), ("PTTL", name), ("MEMORY", "USAGE", name))
     )
     types = bare.ask(first, 600)[::3]
-    second = b"".join(hiredis.pack_command((LENGTHS[kind], name)) for kind, name in zip(types, names, strict=True))
+    second = b"".join(
+        hiredis.pack_command((LENGTHS[kind], name)) for kind, name in zip(types, names, strict=True)
+    )
 
     def reference() -> None:
         bare.ask(first, 600)
         bare.ask(second, 200)
 
-    return compare("browse_page", lambda: keys.describe_keys(connection, names=names), reference, runs=101, unit="ms")
+    return compare(
+        "browse_page", lambda: keys.describe_keys(connection, names=names), reference, runs=101, unit="ms"
+    )
 
 
 def search(connection: Connection) -> int:
@@ -50,7 +63,9 @@ def search(connection: Connection) -> int:
 
 
 def search_all(bare: Bare, connection: Connection) -> Figures:
-    return compare("search_all", lambda: search(connection), lambda: bare.scan("MATCH", RARE, "COUNT", 1000), runs=9)
+    return compare(
+        "search_all", lambda: search(connection), lambda: bare.scan("MATCH", RARE, "COUNT", 1000), runs=9
+    )
 
 
 def true_counts(bare: Bare, connection: Connection) -> Figures:

@@ -18,7 +18,9 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def compare(name: str, ours: Callable[[], Any], reference: Callable[[], Any], *, runs: int, unit: str = "s") -> Figures:
+def compare(
+    name: str, ours: Callable[[], Any], reference: Callable[[], Any], *, runs: int, unit: str = "s"
+) -> Figures:
     """{name: {ratio, ours, reference, unit}} from `runs` turns after one to warm up. The ratio is the median of the turns' ratios."""
     ours(), reference()
     turns = [(seconds(ours), seconds(reference)) for _ in range(runs)]

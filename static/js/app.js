@@ -7,3 +7,4 @@ import "./jump.js";
 import "./shortcuts.js";
 import "./copy.js";
 import "./keys.js";
+import "./ttl_dialog.js";

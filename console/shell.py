@@ -38,6 +38,7 @@ class Place:
 # label, icon, URL name, whether it takes the db, permission. A page is offered where its permission is held.
 SERVER_PAGES: tuple[tuple[str, str, str, bool, Permission], ...] = (
     ("Keys", "key-round", "keys", True, Permission.READ_KEYS),
+    ("Pub/Sub", "radio", "pubsub", False, Permission.SUBSCRIBE),
 )  # fmt: skip
 CONSOLE_PAGES: tuple[tuple[str, str, str, Permission | None], ...] = (
     ("Servers", "server", "home", None),
@@ -76,7 +77,9 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
 
 def _place(server: Server, state: State) -> Place:
     url = reverse("keys", args=[server.name, server.db])
-    return Place(server.name, server.environment, state.word, server.sample, server.read_only, state.facts, url)
+    return Place(
+        server.name, server.environment, state.word, server.sample, server.read_only, state.facts, url
+    )
 
 
 def _is_active(request: HttpRequest, name: str) -> bool:
@@ -84,7 +87,9 @@ def _is_active(request: HttpRequest, name: str) -> bool:
     return match is not None and (match.url_name == name or (match.url_name or "").startswith(f"{name}_"))
 
 
-def _server_nav(request: HttpRequest, connection: Connection, dbs: list[tuple[int, int | None]]) -> list[NavLine]:
+def _server_nav(
+    request: HttpRequest, connection: Connection, dbs: list[tuple[int, int | None]]
+) -> list[NavLine]:
     lines = []
     for label, icon, name, takes_db, permission in SERVER_PAGES:
         if connection.access.may(permission):

@@ -15,6 +15,7 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("", include("console.servers.urls")),
     path("", include("console.keys.urls")),
+    path("", include("console.pubsub.urls")),
     path("", include("console.access.urls")),
     path("", include("console.audit.urls")),
 ]

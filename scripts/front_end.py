@@ -47,7 +47,12 @@ def collect() -> None:
         "0",
     ]
     # What is wrong with these is for the start itself to say.
-    run(command, failing="Static files could not be collected", REDIS_HOST="", CONSOLE_SERVERS="")
+    run(
+        [*manage, "collectstatic", "--noinput", "--clear", "-v", "0"],
+        failing="Static files could not be collected",
+        REDIS_HOST="",
+        CONSOLE_SERVERS="",
+    )
     mark_done(COLLECTED / ".stamp", state)
 
 

@@ -31,7 +31,7 @@ NO_NETWORK = (
     "econnrefused",
     "etimedout",
     "enetunreach",
-    "could not resolve",
+    "could not resolve host",
 )
 
 

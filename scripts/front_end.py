@@ -37,22 +37,10 @@ def collect() -> None:
     if is_done(COLLECTED / ".stamp", state):
         return
     say("Collecting static files ...")
-    command = [
-        VENV / "bin" / "python",
-        ROOT / "manage.py",
-        "collectstatic",
-        "--noinput",
-        "--clear",
-        "-v",
-        "0",
-    ]
-    # What is wrong with these is for the start itself to say.
-    run(
-        [*manage, "collectstatic", "--noinput", "--clear", "-v", "0"],
-        failing="Static files could not be collected",
-        REDIS_HOST="",
-        CONSOLE_SERVERS="",
-    )
+    manage: list[str | Path] = [VENV / "bin" / "python", ROOT / "manage.py"]
+    command = [*manage, "collectstatic", "--noinput", "--clear", "-v", "0"]
+    # Servers that are configured wrongly are for the start itself to tell.
+    run(command, failing="Static files could not be collected", REDIS_HOST="", CONSOLE_SERVERS="")
     mark_done(COLLECTED / ".stamp", state)
 
 

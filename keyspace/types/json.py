@@ -6,6 +6,7 @@ level by level stayed small.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_KEYS = 20_000
 """Keys of an object that are fetched to page through them: JSON.OBJKEYS answers with all at once (3 ms)."""
+UNREACHABLE = "unreachable"
+"""A child that the module lists and does not find by its path: a key that begins with a space, for one."""
 CONTAINERS = {"object", "array"}
 
 
@@ -46,7 +49,8 @@ class TreeForm(StartForm):
 class JsonRow:
     """A child: its key or index, the `path` to it, its JSON type, how many children (a string: bytes) it has.
 
-    `value` is JSON text; None for a container. A long string stays on the server: no data, only its length.
+    `value` is JSON text; None for a container and for what is UNREACHABLE. A long string stays on the server: only its
+    length is told.
     """
 
     key: str | int
@@ -81,7 +85,9 @@ class JsonPage(Page):
 def read_tree(reading: Reading) -> JsonPage:
     steps, page = _open(reading)
     if page["type"] in CONTAINERS and page["length"] is None:
-        return JsonPage(**page, note="The module does not find its way past these quotes: read the part above it as text.")
+        return JsonPage(
+            **page, note="The module does not find its way past these quotes: read the part above it as text."
+        )
     if page["type"] == "array":
         return JsonPage(**page, **_children(reading, steps, *_window(reading, page["length"])))
     if page["type"] == "object":
@@ -125,7 +131,7 @@ def _open(reading: Reading) -> tuple[Steps, dict[str, Any]]:
 def _object(reading: Reading, steps: Steps, length: int | None) -> dict[str, Any]:
     find = reading.asked["find"]
     if find is not None and not is_glob(find):
-        return _children(reading, steps, [find.decode("utf-8", "replace")], 1)
+        return _children(reading, steps, [find.decode("utf-8", "replace")], 1, listed=False)
     if (length or 0) > MOST_KEYS:
         return {
             "note": f"This object has {length:,} keys, more than the module can list in pieces: name one to open it."
@@ -138,38 +144,42 @@ def _object(reading: Reading, steps: Steps, length: int | None) -> dict[str, Any
     return _children(reading, steps, shown, len(kept))
 
 
-def _window(reading: Reading, length: int | None) -> tuple[list[str | int], int]:
+def _window(reading: Reading, length: int | None) -> tuple[Sequence[int], int]:
     start = reading.asked["start"]
-    return list(range(start, min(start + reading.asked["count"], length or 0))), length or 0
+    return range(start, min(start + reading.asked["count"], length or 0)), length or 0
 
 
 def _children(
-    reading: Reading, steps: Steps, keys: "list[str | int] | list[str]", among: int
+    reading: Reading, steps: Steps, keys: Sequence[str | int], among: int, *, listed: bool = True
 ) -> dict[str, Any]:
-    """The rows of these children, and the neighbouring pages `among` so many."""
+    """The rows of these children, and the pages beside them `among` so many. Not `listed` by the module: only if there."""
     paths = [path_text((*steps, key)) for key in keys]
     asked = reading.try_asking(
         *((command, reading.name, path) for path in paths for command in ("JSON.TYPE", *LENGTHS))
     )
     told = [asked[at : at + 4] for at in range(0, len(asked), 4)]
-    there = [(key, path, answers) for key, path, answers in zip(keys, paths, told, strict=True)
-             if isinstance(answers[0], list) and flat(answers[0])]  # fmt: skip
-    rows = [
-        JsonRow(key, path, flat(answers[0])[0].decode(), length_in(answers[1:]), None)
-        for key, path, answers in there
-    ]
+    rows = [_child(key, path, *answers) for key, path, answers in zip(keys, paths, told, strict=True)]
     start = reading.asked["start"]
     end = start + len(keys)
     return {
-        "rows": tuple(_with_values(reading, rows)),
+        "rows": tuple(_with_values(reading, [row for row in rows if listed or row.type != UNREACHABLE])),
         "next": reading.with_(start=end) if end < among else None,
         "previous": reading.with_(start=max(0, start - reading.asked["count"]) or None) if start else None,
     }
 
 
+def _child(key: str | int, path: str, kind: Any, *lengths: Any) -> JsonRow:
+    types = flat(kind) if isinstance(kind, list) else []
+    return JsonRow(
+        key, path, types[0].decode() if types and types[0] else UNREACHABLE, length_in(list(lengths)), None
+    )
+
+
 def _with_values(reading: Reading, rows: list[JsonRow]) -> list[JsonRow]:
     """The rows with the values of scalars, but of long strings."""
-    wanted = [row for row in rows if not row.opens and (row.length or 0) <= LOADED]
+    wanted = [
+        row for row in rows if not row.opens and row.type != UNREACHABLE and (row.length or 0) <= LOADED
+    ]
     values = dict(zip([row.path for row in wanted], get(reading, [row.path for row in wanted]), strict=True))
     return [
         JsonRow(row.key, row.path, row.type, row.length, _cell(row, values.get(row.path))) for row in rows
@@ -177,7 +187,7 @@ def _with_values(reading: Reading, rows: list[JsonRow]) -> list[JsonRow]:
 
 
 def _cell(row: JsonRow, value: bytes | None) -> Element | None:
-    if row.opens:
+    if row.opens or row.type == UNREACHABLE:
         return None
     return Element(b"", row.length or 0, row.path) if value is None else element(value, address=row.path)
 

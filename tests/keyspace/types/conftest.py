@@ -41,5 +41,7 @@ def commands_used(connection: Connection) -> Iterator[dict[str, tuple[int, int]]
     told = connection.redis.info("commandstats")
     for name, stats in told.items():
         command = name.removeprefix("cmdstat_").upper()
-        if not command.startswith(("CONFIG|RESETSTAT", "INFO", "HELLO", "CLIENT", "COMMAND", "SELECT", "AUTH")):
+        if not command.startswith(
+            ("CONFIG|RESETSTAT", "INFO", "HELLO", "CLIENT", "COMMAND", "SELECT", "AUTH")
+        ):
             used[command] = (stats["calls"], stats["usec"])

@@ -41,7 +41,9 @@ def write_stream(redis: Redis) -> int:
 
 
 def write_json(redis: Redis) -> int:
-    redis.execute_command("JSON.SET", NAME, "$", '{"\\u00e9 \\" \\\\ \\n": "\\u00fc", "list": [1, null, {"x": 0.1}], "": true}')
+    redis.execute_command(
+        "JSON.SET", NAME, "$", '{"\\u00e9 \\" \\\\ \\n": "\\u00fc", "list": [1, null, {"x": 0.1}], "": true}'
+    )
     return 3
 
 

@@ -36,7 +36,9 @@ def test_a_list_is_read_from_either_end(any_connection: Connection) -> None:
     middle = LIST.read_page(any_connection, b"l", query={"count": "10", "side": "tail", "start": "120"})
     assert middle.rows[0].value.text == "129"
     assert middle.previous == {"count": "10", "side": "tail", "start": "110"}
-    assert [row.value.text for row in walk(LIST, any_connection, b"l", side="tail")] == [str(n) for n in range(249, -1, -1)]
+    assert [row.value.text for row in walk(LIST, any_connection, b"l", side="tail")] == [
+        str(n) for n in range(249, -1, -1)
+    ]
 
 
 def test_a_start_beyond_the_end_is_an_empty_page(connection: Connection) -> None:
@@ -93,7 +95,9 @@ def test_a_server_without_novalues_stays_bounded_too(any_connection: Connection)
         any_connection.redis.hset("h", f"f{number}", b"x" * MEGABYTE)
     page = HASH.read_page(any_connection, b"h")
     assert sum(row.value.length for row in page.rows if row.value.data) <= 16 * MEGABYTE
-    assert {row.field.text for row in walk(HASH, any_connection, b"h")} == {f"f{number}" for number in range(40)}
+    assert {row.field.text for row in walk(HASH, any_connection, b"h")} == {
+        f"f{number}" for number in range(40)
+    }
 
 
 def test_a_field_too_large_to_read_says_so(connection: Connection) -> None:
@@ -159,7 +163,9 @@ def test_a_forged_cursor_is_bad_input(cursor: str, connection: Connection) -> No
             SET.read_page(connection, b"k", query={"cursor": cursor})
 
 
-def test_a_masked_hash_shows_fields_and_lengths_and_a_masked_set_cannot_be_searched(connection: Connection) -> None:
+def test_a_masked_hash_shows_fields_and_lengths_and_a_masked_set_cannot_be_searched(
+    connection: Connection,
+) -> None:
     connection.redis.hset("h", "password", "hunter2")
     connection.redis.sadd("s", "hunter2")
     row = HASH.read_page(connection, b"h", masked=True).rows[0]

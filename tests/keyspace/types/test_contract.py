@@ -16,10 +16,10 @@ from tests.keyspace.types.samples import NAME, SAMPLES
 FACES = [(kind, face) for kind, each in TYPES.items() for face in each.faces]
 ALL = [*TYPES.values(), UNSUPPORTED]
 READING = {
-    "TYPE", "EXISTS", "OBJECT|ENCODING", "MEMORY|USAGE", "STRLEN", "GETRANGE", "BITCOUNT", "BITPOS", "LLEN", "LRANGE", "HLEN", "HSCAN",
-    "HSTRLEN", "HMGET", "HPTTL", "SCARD", "SSCAN", "ZCARD", "ZRANGE", "ZCOUNT", "ZLEXCOUNT", "ZSCAN", "ZRANK", "GEOPOS", "XINFO|STREAM",
-    "XREVRANGE", "XINFO|GROUPS", "XINFO|CONSUMERS", "XPENDING", "JSON.TYPE", "JSON.OBJLEN", "JSON.ARRLEN", "JSON.STRLEN", "JSON.OBJKEYS",
-    "JSON.GET",
+    "TYPE", "EXISTS", "OBJECT|ENCODING", "MEMORY|USAGE", "STRLEN", "GETRANGE", "BITCOUNT", "BITPOS", "LLEN",
+    "LRANGE", "HLEN", "HSCAN", "HSTRLEN", "HMGET", "HPTTL", "SCARD", "SSCAN", "ZCARD", "ZRANGE", "ZCOUNT",
+    "ZLEXCOUNT", "ZSCAN", "ZRANK", "GEOPOS", "XINFO|STREAM", "XREVRANGE", "XINFO|GROUPS", "XINFO|CONSUMERS",
+    "XPENDING", "JSON.TYPE", "JSON.OBJLEN", "JSON.ARRLEN", "JSON.STRLEN", "JSON.OBJKEYS", "JSON.GET",
 }  # fmt: skip
 
 
@@ -95,7 +95,9 @@ def test_an_unknown_face_is_bad_input(kind: str, on: Connection) -> None:
 @pytest.mark.parametrize("kind", TYPES)
 def test_parameters_of_other_pages_are_ignored(kind: str, on: Connection) -> None:
     SAMPLES[kind](on.redis)
-    page = TYPES[kind].read_page(on, NAME, query={"match": "session:*", "type": "hash", "ttl": "any", "reveal": "x", "kind": kind})
+    page = TYPES[kind].read_page(
+        on, NAME, query={"match": "a*", "type": "hash", "ttl": "any", "reveal": "x", "kind": kind}
+    )
     assert page.query == {}
 
 
@@ -106,7 +108,7 @@ def test_an_element_is_never_addressed_by_garbage(kind: str, on: Connection) -> 
         try:
             TYPES[kind].read_element(on, NAME, address=garbage)
         except Problem as problem:
-            assert problem.status in (400, 404, 413)  # noqa: PT017
+            assert problem.status in (400, 404, 413)
 
 
 @pytest.mark.parametrize("kind", TYPES)

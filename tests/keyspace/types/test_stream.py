@@ -50,14 +50,19 @@ def test_the_oldest_come_first_when_asked(filled: Connection) -> None:
 
 
 def test_a_range_of_ids_bounds_the_pages(filled: Connection) -> None:
-    assert ids(STREAM.read_page(filled, b"s", query={"low": "10", "high": "12-0"})) == ["12-0", "11-0", "10-0"]
+    assert ids(STREAM.read_page(filled, b"s", query={"low": "10", "high": "12-0"})) == [
+        "12-0",
+        "11-0",
+        "10-0",
+    ]
     page = STREAM.read_page(filled, b"s", query={"low": "10", "high": "112", "count": "100"})
     assert ids(STREAM.read_page(filled, b"s", query=page.next or {})) == ["12-0", "11-0", "10-0"]
 
 
 def test_a_date_and_time_is_an_end_of_a_range(connection: Connection) -> None:
     connection.redis.execute_command("XADD", "s", "1764000000000-0", "a", "b")
-    assert ids(STREAM.read_page(connection, b"s", query={"low": "2025-11-24T16:00", "high": "2025-11-24T16:00:00+00:00"})) == ["1764000000000-0"]  # fmt: skip
+    query = {"low": "2025-11-24T16:00", "high": "2025-11-24T16:00:00+00:00"}
+    assert ids(STREAM.read_page(connection, b"s", query=query)) == ["1764000000000-0"]
     assert STREAM.read_page(connection, b"s").rows[0].at == 1764000000000
     assert not STREAM.read_page(connection, b"s", query={"low": "2025-11-24 16:01"}).rows
 
@@ -72,7 +77,11 @@ def test_an_id_that_is_none_is_bad_input(garbage: str, connection: Connection) -
 def test_repeated_fields_and_odd_bytes_are_all_there(any_connection: Connection) -> None:
     any_connection.redis.execute_command("XADD", "s", "5-1", b"\xff", b"\x00", b"\xff", b"again", "", "")
     row = STREAM.read_page(any_connection, b"s").rows[0]
-    assert [(each.field.data, each.value.data) for each in row.fields] == [(b"\xff", b"\x00"), (b"\xff", b"again"), (b"", b"")]
+    assert [(each.field.data, each.value.data) for each in row.fields] == [
+        (b"\xff", b"\x00"),
+        (b"\xff", b"again"),
+        (b"", b""),
+    ]
     assert row.at is None
     assert STREAM.read_element(any_connection, b"s", address=row.fields[1].value.address).data == b"again"
     with pytest.raises(NotFound):
@@ -102,8 +111,14 @@ def test_groups_consumers_and_pending_entries_are_told(any_connection: Connectio
     redis.xreadgroup(b"g \xff", b"ana \xfe", {"s": ">"}, count=4)
     redis.xreadgroup(b"g \xff", "bo", {"s": ">"}, count=1)
     time.sleep(0.03)
-    groups = {row.name.data: row for row in STREAM.read_page(any_connection, b"s", query={"face": "groups"}).rows}
-    assert (groups[b"g \xff"].consumers, groups[b"g \xff"].pending, groups[b"g \xff"].last_delivered) == (2, 5, "5-0")
+    groups = {
+        row.name.data: row for row in STREAM.read_page(any_connection, b"s", query={"face": "groups"}).rows
+    }
+    assert (groups[b"g \xff"].consumers, groups[b"g \xff"].pending, groups[b"g \xff"].last_delivered) == (
+        2,
+        5,
+        "5-0",
+    )
     assert groups[b"g \xff"].lag == 2
     group = groups[b"g \xff"].address
     consumers = STREAM.read_page(any_connection, b"s", query={"face": "consumers", "group": group}).rows
@@ -113,14 +128,19 @@ def test_groups_consumers_and_pending_entries_are_told(any_connection: Connectio
     assert ids(page) == ["1-0", "2-0", "3-0"]
     assert page.rows[0].idle >= 30
     assert page.rows[0].deliveries == 1
-    assert ids(STREAM.read_page(any_connection, b"s", query={"face": "pending"} | (page.next or {}))) == ["4-0", "5-0"]
+    assert ids(STREAM.read_page(any_connection, b"s", query={"face": "pending"} | (page.next or {}))) == [
+        "4-0",
+        "5-0",
+    ]
     only: Any = STREAM.read_page(any_connection, b"s", query=query | {"consumer": key_id(b"bo")})
     assert ids(only) == ["5-0"]
     assert only.consumer.text == "bo"
     assert not STREAM.read_page(any_connection, b"s", query=query | {"idle": "100000"}).rows
 
 
-def test_a_stream_without_groups_has_empty_pages_and_a_strange_group_is_not_found(connection: Connection) -> None:
+def test_a_stream_without_groups_has_empty_pages_and_a_strange_group_is_not_found(
+    connection: Connection,
+) -> None:
     connection.redis.xadd("s", {"a": "b"})
     page: Any = STREAM.read_page(connection, b"s", query={"face": "pending"})
     assert (page.rows, page.group, page.groups) == ((), None, ())

@@ -23,7 +23,9 @@ def test_a_page_is_a_range_and_the_next_follows(any_connection: Connection) -> N
     assert last.value.data == data[-10:]
     assert last.next is None
     assert last.previous == {"offset": str(RANGE)}
-    assert STRING.read_page(any_connection, b"s", query=first.next or {}).value.data == data[RANGE : RANGE * 2]
+    assert (
+        STRING.read_page(any_connection, b"s", query=first.next or {}).value.data == data[RANGE : RANGE * 2]
+    )
 
 
 def test_an_empty_string_is_there_and_empty(connection: Connection) -> None:
@@ -51,12 +53,17 @@ def test_bits_of_512_mb_are_found_without_counting_them_all(connection: Connecti
     assert sum(usec for _, usec in used.values()) < 20_000
     steps = 0
     while not page.rows:
-        page, steps = STRING.read_page(connection, b"s", query={"face": "bitmap"} | (page.next or {})), steps + 1
+        page, steps = (
+            STRING.read_page(connection, b"s", query={"face": "bitmap"} | (page.next or {})),
+            steps + 1,
+        )
     assert page.rows[0].first == 512 * 1024 * 1024 * 8 - 1
     assert steps <= 65
 
 
-@pytest.mark.parametrize("bits", [[], [0], [7, 8], [3, 4, 5, 100, 70_000], [524_287, 524_288, 600_000, 1_000_000]])
+@pytest.mark.parametrize(
+    "bits", [[], [0], [7, 8], [3, 4, 5, 100, 70_000], [524_287, 524_288, 600_000, 1_000_000]]
+)
 def test_the_runs_of_a_bitmap_are_its_set_bits(bits: list[int], connection: Connection) -> None:
     connection.redis.set("s", b"\0")
     for bit in bits:
@@ -73,7 +80,9 @@ def test_the_runs_of_a_bitmap_are_its_set_bits(bits: list[int], connection: Conn
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 300, 5_000, 200_000])
-def test_the_estimate_is_what_pfcount_says_and_nothing_is_written(size: int, any_connection: Connection) -> None:
+def test_the_estimate_is_what_pfcount_says_and_nothing_is_written(
+    size: int, any_connection: Connection
+) -> None:
     redis = any_connection.redis
     for start in range(0, size, 10_000):
         redis.pfadd("hll", *(f"visitor {number}" for number in range(start, min(size, start + 10_000))))

@@ -47,6 +47,8 @@ def list_entries(
         page = list(found.filter(id__gt=after).order_by("id")[:count])[::-1]
     else:
         page = list((found if before is None else found.filter(id__lt=before)).order_by("-id")[:count])
+    for entry in page:
+        entry.key = None if entry.key is None else bytes(entry.key)
     if not page:
         return Entries([], None, None)
     older, newer = page[-1].pk, page[0].pk

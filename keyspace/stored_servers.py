@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -13,7 +13,7 @@ from django.db import transaction
 from keyspace.access import Permission, performs
 from keyspace.audit import tell
 from keyspace.endpoints import Checked, check_endpoint
-from keyspace.errors import BadInput, Conflict, NotFound, Problem
+from keyspace.errors import BadInput, Conflict, NotFound
 from keyspace.grants import on_access_changed
 from keyspace.models import Server
 from keyspace.servers import CONFIGURED_SOURCES, AllServers, endpoint_of
@@ -41,6 +41,11 @@ class Settings:
 
     def __repr__(self) -> str:
         return f"Settings({self.socket or f'{self.host}:{self.port}'})"
+
+
+@performs(Permission.MANAGE_SERVERS, audited=False)
+def check_may_manage(console: AllServers) -> None:
+    """Before a form is shown: Denied for those who could not send it."""
 
 
 @performs(Permission.MANAGE_SERVERS, audited=False)
@@ -179,9 +184,3 @@ def _client_faults(certificate: str, key: str) -> dict[str, str]:
     if private.public_key() != ours:
         return {"client_key": "This private key does not belong to the client certificate."}
     return {}
-
-
-__all__ = [
-    "Checked", "Problem", "Settings", "add_server", "change_server", "check_settings", "find_faults", "get_server",
-    "is_configured", "remove_server", "replace",
-]  # fmt: skip

@@ -18,12 +18,13 @@ from keyspace.pubsub.live import Live, watch_channels
 from keyspace.pubsub.recordings import start_recording, stop_recording
 from keyspace.pubsub.replays import replay_recording
 from keyspace.pubsub.subscriptions import read_subscriptions
-from keyspace.pubsub.viewers import Frame, encode_json
+from keyspace.pubsub.viewers import Frame, control_frame, encode_json
 from keyspace.servers import Connection, endpoint_of
 
 log = logging.getLogger(__name__)
 SIGN_IN, NOT_ALLOWED, TOO_MANY, STUCK, CHANGED = 4401, 4403, 4429, 4410, 1012
 STUCK_SECONDS = 60
+ALIVE_EVERY = 5.0  # seconds
 _sockets: Counter[int] = Counter()  # open ones of each person, in this process
 
 
@@ -53,8 +54,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
         _sockets[person] += 1
         self.person = person
         self.live = await watch_channels(connection)
+        self._answer("hello", server=connection.server.name)
         self._start(self._pump(self.live))
         self._start(self._keep_checking())
+        self._start(self._keep_alive())
 
     @property
     def _server(self) -> str:
@@ -74,6 +77,12 @@ class LiveConsumer(AsyncWebsocketConsumer):
         while True:
             await asyncio.sleep(limit("RECHECK_SECONDS"))
             await self._recheck()
+
+    async def _keep_alive(self) -> None:
+        """A browser that hears nothing for a while takes the socket for dead."""
+        while self.live is not None:
+            self.live.viewer.offer(control_frame("alive", droppable=True))
+            await asyncio.sleep(ALIVE_EVERY)
 
     async def _recheck(self) -> None:
         """Whoever may not watch any more is told and sent away; whose grant became narrower sees less from now on."""

@@ -179,9 +179,13 @@ class Hub:
             self.flush()
             if time.monotonic() - ticked >= 1.0:
                 ticked = time.monotonic()
-                at = now_ms()
-                for view in self.views.values():
-                    view.tick(at)
+                self._tick()
+
+    def _tick(self) -> None:
+        at = now_ms()
+        totals = {subscription: (route.messages, route.bytes) for subscription, route in self.routes.items()}
+        for view in self.views.values():
+            view.tick(at, totals)
 
     def _close_if_unused(self) -> None:
         self._closing = None

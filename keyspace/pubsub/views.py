@@ -7,9 +7,10 @@ from typing import Protocol
 from keyspace.pubsub.filters import Filter, Message
 from keyspace.pubsub.frames import Keep, Runs, batch_frame
 from keyspace.pubsub.guard import Guard
-from keyspace.pubsub.subscriptions import Subscription
+from keyspace.pubsub.subscriptions import Kind, Subscription
 from keyspace.pubsub.viewers import Counts, Frame, Viewer, control_frame
 
+Totals = dict[Subscription, tuple[int, int]]  # messages and bytes since the subscription began
 ViewKey = tuple[frozenset[Subscription], Filter, Guard]
 TOO_SLOW = "the filter had no time for them"
 TOP_CHANNELS = 8  # that a tick names; the others are summed
@@ -98,14 +99,22 @@ class View:
         counts.shown = sum(len(part) for _, part in runs)
         counts.buffer = counts.matched - counts.shown
 
-    def tick(self, at: int) -> None:
-        """Once a second: how many messages came by channel since the last tick, and that the stream is alive."""
+    def tick(self, at: int, totals: Totals) -> None:
+        """Once a second: messages by channel since the last tick, totals by subscription, and that the stream is alive."""
         top = self._by_channel.most_common(TOP_CHANNELS)
         rest = self._by_channel.total() - sum(count for _, count in top)
         by = [[channel.decode("utf-8", "surrogateescape"), count] for channel, count in top]
         others = len(self._by_channel) - len(top)
         self._by_channel = Counter()
-        self.tell(control_frame("tick", droppable=True, at=at, by=by, rest=rest, others=others))
+        self.tell(control_frame("tick", droppable=True, at=at, by=by, rest=rest, others=others, subs=self._told(totals)))
+
+    def _told(self, totals: Totals) -> list[list[object]]:
+        """[kind, name, messages, bytes] a subscription; a pattern's not where the guard leaves out some of what it matched."""
+        return [
+            [*one.pair, *totals[one]]
+            for one in self.subscriptions
+            if one in totals and not (self._guarded and one.kind is Kind.PATTERN)
+        ]
 
     def tell(self, frame: Frame) -> None:
         for viewer in self.viewers:

@@ -1,0 +1,64 @@
+// Messages a second of the last minutes, one line a channel: the busiest by name, the others together.
+import { rate, show } from "./text.js";
+
+const SECONDS = 300, LINES = 5, HUES = ["--accent", "--hash", "--list", "--zset", "--set"], OTHERS = "others";
+
+export class Chart {
+  constructor(box, url) {
+    this.box = box;
+    this.seconds = [];
+    this.names = [];
+    import(url).then(({ uPlot }) => { this.uPlot = uPlot; this.build(); }).catch(() => { box.hidden = true; });
+    new ResizeObserver(() => this.plot?.setSize(this.size())).observe(box);
+    new MutationObserver(() => this.build()).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  }
+
+  size() { return { width: Math.max(120, this.box.clientWidth), height: Math.max(60, this.box.clientHeight) }; }
+
+  /** One second of the server's: [[channel, messages], ...], and how many came on the others. */
+  add({ at, by, rest }) {
+    this.seconds.push({ at: at / 1000, by: new Map(by), rest });
+    while (this.seconds.length > SECONDS) this.seconds.shift();
+    this.draw();
+  }
+
+  clear() { this.seconds = []; this.draw(); }
+
+  busiest() {
+    const totals = new Map();
+    for (const { by } of this.seconds) for (const [name, count] of by) totals.set(name, (totals.get(name) || 0) + count);
+    return [...totals].sort((a, b) => b[1] - a[1]).slice(0, LINES).map(([name]) => name);
+  }
+
+  draw() {
+    if (!this.uPlot || document.hidden) return;
+    const names = this.busiest();
+    if (names.join("\0") !== this.names.join("\0")) { this.names = names; this.build(); return; }
+    this.plot.setData(this.data());
+  }
+
+  data() {
+    const end = this.seconds.length ? this.seconds[this.seconds.length - 1].at : Date.now() / 1000;
+    const lines = this.names.map((name) => this.seconds.map(({ by }) => by.get(name) || 0));
+    const others = this.seconds.map(({ by, rest }) => rest + [...by].reduce((sum, [name, count]) => sum + (this.names.includes(name) ? 0 : count), 0));
+    this.plot?.setScale("x", { min: end - SECONDS, max: end });
+    return [this.seconds.map(({ at }) => at), ...lines, others];
+  }
+
+  build() {
+    if (!this.uPlot) return;
+    this.plot?.destroy();
+    const css = getComputedStyle(document.documentElement), colour = (name) => css.getPropertyValue(name).trim();
+    const line = (label, hue, fill) => ({ label: show(label), stroke: colour(hue), width: 1.25, points: { show: false }, fill: fill && `${colour(hue)}14`, value: (_, value) => (value == null ? "" : `${rate(value)} /s`) });
+    const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px Inter Variable, sans-serif" };
+    this.plot = new this.uPlot({
+      ...this.size(), padding: [8, 8, 0, 8], cursor: { y: false, points: { size: 6 } }, legend: { show: false },
+      scales: { x: { auto: false, range: (_, min, max) => [min, max] }, y: { range: (_, min, max) => [0, Math.max(4, max * 1.15)] } },
+      axes: [{ ...axis, size: 22, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toTimeString().slice(0, 5)), space: 90 }, { ...axis, size: 46, values: (_, ticks) => ticks.map(rate), space: 30 }],
+      series: [{}, ...this.names.map((name, at) => line(name, HUES[at], at === 0)), line(OTHERS, "--faint", false)],
+    }, this.data(), this.box);
+    this.plot.setData(this.data());
+  }
+
+  colourOf(name) { const at = this.names.indexOf(name); return at < 0 ? "" : `live-hue-${at}`; }
+}

@@ -1,0 +1,232 @@
+"""Putting keys back: RESTORE with absolute times in pipelines, the typed form where a server cannot take the payload.
+
+`restore_pages` is the engine for all of it: a dry run, a restore, a copy. It holds one page. Doing the same again does no harm.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import hiredis
+import redis
+
+from keyspace.backups.dumps import Dump, same_value
+from keyspace.backups.typed import Command, TypedPiece, write_commands
+from keyspace.encoding import to_text
+from keyspace.servers import Client
+from keyspace.wire import Wire, open_wire
+
+EXAMPLES = 20
+EXISTING = {"skip": "leave what is there", "different": "overwrite what differs", "overwrite": "overwrite everything"}
+TTLS = {"original": "expire at the original time", "remaining": "live on for what was left at the backup", "none": "never expire"}
+_BATCH, _BATCH_BYTES = 250, 4 * 1024 * 1024
+Keep = Callable[[list[Dump]], None]
+Fallback = Callable[[Dump], Iterable[TypedPiece]]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`existing` of EXISTING, `ttl` of TTLS; `moment` is the backup's own time (Unix ms); `expired`: also what has expired since."""
+
+    existing: str = "skip"
+    ttl: str = "original"
+    expired: bool = False
+    moment: int = 0
+
+
+@dataclass
+class Report:
+    """What happened, or in a dry run would: numbers of keys and, for each kind, up to EXAMPLES names."""
+
+    looked: int = 0
+    new: int = 0
+    same: int = 0
+    different: int = 0
+    expired: int = 0
+    skipped: int = 0
+    restored: int = 0
+    typed: int = 0
+    failed: int = 0
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def note(self, kind: str, name: bytes, problem: str = "") -> None:
+        names = self.examples.setdefault(kind, [])
+        if len(names) < EXAMPLES:
+            names.append(to_text(name)[:200])
+        if problem and len(self.problems) < EXAMPLES:
+            self.problems.append(f"{to_text(name)[:120]}: {problem[:200]}")
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def restore_page(
+    wire: Wire, page: list[Dump], policy: Policy, report: Report, *, keep: Keep | None = None, fallback: Fallback | None = None,
+    dry: bool = False,
+) -> None:  # fmt: skip
+    """Put one page of keys into the wire's db (or, `dry`, count what would happen).
+
+    `keep` gets what is about to be overwritten; `fallback` gives the typed form of a key whose payload the server does not take.
+    """
+    report.looked += len(page)
+    alive = [dump for dump in page if _lives(dump, policy, report)]
+    chosen = _choose(wire, alive, policy, report, keep=keep, dry=dry)
+    if dry or not chosen:
+        return
+    replace = policy.existing != "skip"
+    replies = wire.exchange(b"".join(_packed(dump, policy, replace) for dump in chosen), len(chosen))
+    for dump, reply in zip(chosen, replies, strict=True):
+        if not isinstance(reply, Exception):
+            report.restored += 1
+        elif "BUSYKEY" in str(reply):
+            report.skipped += 1
+            report.note("skipped", dump.name)
+        else:
+            _fall_back(wire, dump, policy, report, fallback, reply)
+
+
+def _lives(dump: Dump, policy: Policy, report: Report) -> bool:
+    if dump.expires is None or policy.expired or policy.ttl != "original" or dump.expires > time.time() * 1000:
+        return True
+    report.expired += 1
+    report.note("expired", dump.name)
+    return False
+
+
+def _choose(wire: Wire, page: list[Dump], policy: Policy, report: Report, *, keep: Keep | None, dry: bool) -> list[Dump]:
+    """The keys to write. What is there already is read only where it matters: for a dry run, or before overwriting."""
+    if policy.existing == "skip" and not dry:
+        return page
+    there = _existing(wire, page)
+    chosen, lost = [], []
+    for dump, old in zip(page, there, strict=True):
+        kind = "new" if old is None else "same" if same_value(old.payload, dump.payload) and _near(old, dump, policy) else "different"
+        setattr(report, kind, getattr(report, kind) + 1)
+        report.note(kind, dump.name)
+        if old is not None and (policy.existing == "skip" or (kind == "same" and policy.existing == "different")):
+            report.skipped += 1
+            continue
+        chosen.append(dump)
+        lost += [old] if old is not None and kind == "different" else []
+    if lost and keep is not None and not dry:
+        keep(lost)
+    return chosen
+
+
+def _near(old: Dump, new: Dump, policy: Policy) -> bool:
+    """Whether the TTL would stay what it is, give or take a second."""
+    after = _expiry(new, policy)
+    before = old.expires
+    return (before is None) == (after == 0) and abs((before or 0) - after) < 1000
+
+
+def _existing(wire: Wire, page: list[Dump]) -> list[Dump | None]:
+    commands = [command for dump in page for command in ((b"DUMP", dump.name), (b"PTTL", dump.name))]
+    replies = wire.call_many(commands)
+    now = int(time.time() * 1000)
+    found: list[Dump | None] = []
+    for dump, payload, left in zip(page, replies[::2], replies[1::2], strict=True):
+        if isinstance(payload, Exception):
+            raise payload
+        found.append(Dump(dump.name, now + left if left >= 0 else None, payload) if payload is not None else None)
+    return found
+
+
+def _expiry(dump: Dump, policy: Policy) -> int:
+    """Unix ms for RESTORE ABSTTL, 0 for none."""
+    if dump.expires is None or policy.ttl == "none":
+        return 0
+    now = int(time.time() * 1000)
+    if policy.ttl == "remaining":
+        return now + max(1, dump.expires - policy.moment)
+    return dump.expires if dump.expires > now else 0  # asked for although it expired: then it stays
+
+
+def _packed(dump: Dump, policy: Policy, replace: bool) -> bytes:
+    words = (b"RESTORE", dump.name, _expiry(dump, policy), dump.payload, b"ABSTTL")
+    return hiredis.pack_command((*words, b"REPLACE") if replace else words)
+
+
+def _fall_back(wire: Wire, dump: Dump, policy: Policy, report: Report, fallback: Fallback | None, reply: Exception) -> None:
+    if isinstance(reply, redis.exceptions.OutOfMemoryError | redis.exceptions.ReadOnlyError | redis.exceptions.NoPermissionError):
+        raise reply
+    if fallback is not None and ("Bad data format" in str(reply) or "DUMP payload" in str(reply)):
+        problem = write_typed(wire, dump.name, fallback(dump), _expiry(dump, policy), replace=policy.existing != "skip")
+        if problem is None:
+            report.restored, report.typed = report.restored + 1, report.typed + 1
+            return
+        if problem == "there":
+            report.skipped += 1
+            return
+        reply = redis.ResponseError(problem)
+    report.failed += 1
+    report.note("failed", dump.name, str(reply))
+
+
+def write_typed(wire: Wire, name: bytes, pieces: Iterable[TypedPiece], expires: int, *, replace: bool) -> str | None:
+    """Write a key from its typed form: one transaction where it fits one piece, else built aside and moved into place.
+
+    Returns None when it was written, "there" when it exists and may not be replaced, else what went wrong.
+    """
+    if not replace and wire.call("EXISTS", name):
+        return "there"
+    aside = b"\x00restoring\x00{" + name + b"}" if b"{" not in name else b"\x00restoring\x00" + name
+    wrote = False
+    for piece in pieces:
+        if piece.part == 0 and piece.last:
+            return _transaction(wire, [("DEL", name), *write_commands(name, piece.type, piece.piece)], name, expires)
+        commands: list[Command] = [("DEL", aside)] if piece.part == 0 else []
+        problem = _first_problem(wire.call_many(commands + write_commands(aside, piece.type, piece.piece)))
+        if problem:
+            wire.call("DEL", aside)
+            return problem
+        wrote = True
+    if not wrote:
+        return "its value could not be read"
+    return _transaction(wire, [("RENAME", aside, name)], name, expires)
+
+
+def _transaction(wire: Wire, commands: list[Command], name: bytes, expires: int) -> str | None:
+    end: list[Command] = [("PEXPIREAT", name, expires)] if expires else []
+    replies = wire.call_many([("MULTI",), *commands, *end, ("EXEC",)])
+    return _first_problem(replies) or _first_problem(replies[-1] if isinstance(replies[-1], list) else [])
+
+
+def _first_problem(replies: list[Any]) -> str | None:
+    return next((str(reply) for reply in replies if isinstance(reply, Exception)), None)
+
+
+def restore_pages(
+    target: Callable[[int], Client], pages: Iterable[tuple[int, list[Dump]]], policy: Policy, *, progress: Callable[[Report], None],
+    keep: Callable[[int, list[Dump]], None] | None = None, fallback: Callable[[int, Dump], Iterable[TypedPiece]] | None = None,
+    dry: bool = False, to_db: int | None = None,
+) -> Report:  # fmt: skip
+    """Put pages of (db, keys) into the dbs of a server (`to_db`: all into that one). `progress` is called after each batch."""
+    report = Report()
+    for db, page in pages:
+        into = db if to_db is None else to_db
+        with open_wire(target(into)) as wire:
+            for batch in _batches(page):
+                restore_page(
+                    wire, batch, policy, report, dry=dry,
+                    keep=None if keep is None else lambda lost, into=into: keep(into, lost),  # type: ignore[misc]
+                    fallback=None if fallback is None else lambda dump, db=db: fallback(db, dump),  # type: ignore[misc]
+                )  # fmt: skip
+                progress(report)
+    return report
+
+
+def _batches(page: list[Dump]) -> Iterable[list[Dump]]:
+    """A few hundred keys, fewer when they are big: one batch is one stall of the server."""
+    batch: list[Dump] = []
+    size = 0
+    for dump in page:
+        batch.append(dump)
+        size += len(dump.payload)
+        if len(batch) == _BATCH or size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

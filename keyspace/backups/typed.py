@@ -1,0 +1,250 @@
+"""The readable form of a key: its value by type, in pieces of bounded size, as JSON; any engine can take it back.
+
+Bytes that are UTF-8 stand as text, others as ``{"b64": "..."}``. A piece is a dict with "value" (and for a stream "groups"); a big key
+has several. Line form (`to_line`): ``{"db": 0, "name": ..., "type": "hash", "expires": 1795549138781, "part": 0, "last": true, "value": [...]}``.
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from keyspace.errors import Problem
+from keyspace.servers import Client
+
+PIECE = 1000
+Piece = dict[str, Any]
+Command = tuple[Any, ...]
+READABLE = ("string", "list", "set", "zset", "hash", "stream", "ReJSON-RL")
+
+
+class NotTyped(Problem):
+    """A type that has no readable form here."""
+
+    status = 422
+
+
+def pack(data: bytes) -> Any:
+    """Bytes as JSON holds them."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(data).decode()}
+
+
+def unpack(value: Any) -> bytes:
+    """The bytes of `pack`. Raises ValueError for anything else."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    if isinstance(value, dict) and isinstance(value.get("b64"), str):
+        return base64.b64decode(value["b64"], validate=True)
+    raise ValueError("neither text nor {b64}")
+
+
+@dataclass(frozen=True)
+class TypedPiece:
+    """Piece `part` of a key; `last` when the key is whole with it. `expires` as Dump has it."""
+
+    db: int
+    name: bytes
+    type: str
+    expires: int | None
+    part: int
+    last: bool
+    piece: Piece
+
+
+def read_typed(client: Client, db: int, name: bytes, kind: str, expires: int | None) -> Iterator[TypedPiece]:
+    """The key in pieces. Raises NotTyped for a type without a readable form; nothing for a key that vanished."""
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise NotTyped(f"Keys of the type {kind} have no readable form.", "An archive or a pull keeps them as they are.")
+    held: Piece | None = None
+    part = 0
+    for piece in reader(client, name):
+        if held is not None:
+            yield TypedPiece(db, name, kind, expires, part, False, held)
+            part += 1
+        held = piece
+    if held is not None:
+        yield TypedPiece(db, name, kind, expires, part, True, held)
+
+
+def _read_string(client: Client, name: bytes) -> Iterator[Piece]:
+    value = client.get(name)
+    if value is not None:
+        yield {"value": pack(value)}
+
+
+def _read_list(client: Client, name: bytes) -> Iterator[Piece]:
+    start = 0
+    while elements := client.lrange(name, start, start + PIECE - 1):
+        yield {"value": [pack(element) for element in elements]}
+        start += len(elements)
+
+
+def _scanned(pages: Iterator[Any]) -> Iterator[list[Any]]:
+    page: list[Any] = []
+    for found in pages:
+        page.append(found)
+        if len(page) == PIECE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _read_set(client: Client, name: bytes) -> Iterator[Piece]:
+    for page in _scanned(client.sscan_iter(name, count=PIECE)):
+        yield {"value": [pack(member) for member in page]}
+
+
+def _read_zset(client: Client, name: bytes) -> Iterator[Piece]:
+    for page in _scanned(client.zscan_iter(name, count=PIECE, score_cast_func=bytes)):
+        yield {"value": [[pack(member), score.decode()] for member, score in page]}
+
+
+def _read_hash(client: Client, name: bytes) -> Iterator[Piece]:
+    for page in _scanned(client.hscan_iter(name, count=PIECE)):
+        ends = _field_expiries(client, name, [field for field, _ in page])
+        yield {"value": [[pack(f), pack(v), *([end] if end else [])] for (f, v), end in zip(page, ends, strict=True)]}
+
+
+def _field_expiries(client: Client, name: bytes, fields: list[bytes]) -> list[int | None]:
+    try:
+        ends = client.execute_command("HPEXPIRETIME", name, "FIELDS", len(fields), *fields)
+    except redis.ResponseError:
+        return [None] * len(fields)
+    return [end if end > 0 else None for end in ends]
+
+
+def _read_json(client: Client, name: bytes) -> Iterator[Piece]:
+    value = client.execute_command("JSON.GET", name)
+    if value is not None:
+        yield {"value": pack(value if isinstance(value, bytes) else json.dumps(value).encode())}
+
+
+def _read_stream(client: Client, name: bytes) -> Iterator[Piece]:
+    """Entries in pieces; the last piece is the stream's own numbers and its groups."""
+    at = b"-"
+    while entries := client.execute_command("XRANGE", name, at, "+", "COUNT", PIECE):
+        yield {"value": [[pack(entry_id), [pack(word) for word in words]] for entry_id, words in _plain(entries)]}
+        at = b"(" + entries[-1][0]
+    yield {"value": [], **_stream_numbers(client, name), "groups": [_group(client, name, g) for g in client.xinfo_groups(name)]}
+
+
+def _plain(entries: list[Any]) -> Iterator[tuple[bytes, list[bytes]]]:
+    """redis-py may turn an entry's words into a dict."""
+    for entry_id, words in entries:
+        yield entry_id, [word for pair in words.items() for word in pair] if isinstance(words, dict) else words
+
+
+def _stream_numbers(client: Client, name: bytes) -> Piece:
+    info = client.xinfo_stream(name)
+    deleted = info.get("max-deleted-entry-id")
+    return {
+        "last_id": pack(info["last-generated-id"]), "added": info.get("entries-added"),
+        "deleted": None if deleted is None else pack(deleted),
+    }  # fmt: skip
+
+
+def _group(client: Client, name: bytes, group: dict[str, Any]) -> Piece:
+    title = group["name"]
+    consumers = [consumer["name"] for consumer in client.xinfo_consumers(name, title)]
+    pending: list[Any] = []
+    at = "-"
+    while page := client.xpending_range(name, title, min=at, max="+", count=PIECE):
+        pending += [[pack(p["message_id"]), pack(p["consumer"]), p["time_since_delivered"], p["times_delivered"]] for p in page]
+        at = "(" + page[-1]["message_id"].decode()
+    return {
+        "name": pack(title), "last_id": pack(group["last-delivered-id"]), "read": group.get("entries-read"),
+        "consumers": [pack(consumer) for consumer in consumers], "pending": pending,
+    }  # fmt: skip
+
+
+_READERS = {
+    "string": _read_string, "list": _read_list, "set": _read_set, "zset": _read_zset, "hash": _read_hash,
+    "stream": _read_stream, "ReJSON-RL": _read_json,
+}  # fmt: skip
+
+
+def write_commands(name: bytes, kind: str, piece: Piece) -> list[Command]:
+    """The commands that add a piece to the key `name`. Raises ValueError for a piece that is not understood."""
+    value = piece["value"]
+    if kind == "string":
+        return [("SET", name, unpack(value))]
+    if kind == "ReJSON-RL":
+        return [("JSON.SET", name, "$", unpack(value))]
+    if kind == "stream":
+        return _stream_commands(name, piece)
+    if not isinstance(value, list):
+        raise ValueError("the value is not a list")
+    if kind == "list":
+        return [("RPUSH", name, *map(unpack, value))] if value else []
+    if kind == "set":
+        return [("SADD", name, *map(unpack, value))] if value else []
+    if kind == "zset":
+        return [("ZADD", name, *(word for member, score in value for word in (str(score), unpack(member))))] if value else []
+    if kind == "hash":
+        return _hash_commands(name, value)
+    raise ValueError(f"the type {kind!r} is not known")
+
+
+def _hash_commands(name: bytes, rows: list[Any]) -> list[Command]:
+    if not rows:
+        return []
+    commands: list[Command] = [("HSET", name, *(unpack(word) for row in rows for word in row[:2]))]
+    ends: dict[int, list[bytes]] = {}
+    for row in rows:
+        if len(row) > 2:
+            ends.setdefault(int(row[2]), []).append(unpack(row[0]))
+    return commands + [("HPEXPIREAT", name, end, "FIELDS", len(fields), *fields) for end, fields in ends.items()]
+
+
+def _stream_commands(name: bytes, piece: Piece) -> list[Command]:
+    commands: list[Command] = [("XADD", name, unpack(at), *map(unpack, words)) for at, words in piece["value"]]
+    groups = piece.get("groups") or []
+    if "last_id" not in piece:
+        return commands
+    last = unpack(piece["last_id"])
+    # An empty stream exists only through something that was added, or through a group.
+    commands += [("XGROUP", "CREATE", name, b"\x00", "$", "MKSTREAM"), ("XGROUP", "DESTROY", name, b"\x00")]
+    more: Command = ("ENTRIESADDED", piece["added"], "MAXDELETEDID", unpack(piece["deleted"])) if piece.get("added") is not None else ()
+    commands += [("XSETID", name, last, *more)] if last != b"0-0" else []
+    for group in groups:
+        commands += _group_commands(name, group)
+    return commands
+
+
+def _group_commands(name: bytes, group: Piece) -> list[Command]:
+    title = unpack(group["name"])
+    read: Command = ("ENTRIESREAD", group["read"]) if group.get("read") is not None else ()
+    commands: list[Command] = [("XGROUP", "CREATE", name, title, unpack(group["last_id"]), *read)]
+    commands += [("XGROUP", "CREATECONSUMER", name, title, unpack(consumer)) for consumer in group["consumers"]]
+    for entry, consumer, idle, times in group["pending"]:
+        commands.append(
+            ("XCLAIM", name, title, unpack(consumer), 0, unpack(entry), "IDLE", int(idle), "RETRYCOUNT", int(times), "FORCE", "JUSTID")
+        )
+    return commands
+
+
+def to_line(piece: TypedPiece) -> bytes:
+    """One line of the readable form."""
+    head = {"db": piece.db, "name": pack(piece.name), "type": piece.type, "expires": piece.expires, "part": piece.part, "last": piece.last}
+    return json.dumps(head | piece.piece, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def from_line(line: bytes) -> TypedPiece:
+    """A line back. Raises ValueError saying what is wrong."""
+    try:
+        data = json.loads(line)
+        expires = data.pop("expires")
+        return TypedPiece(
+            int(data.pop("db")), unpack(data.pop("name")), str(data.pop("type")), None if expires is None else int(expires),
+            int(data.pop("part", 0)), bool(data.pop("last", True)), data,
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a line of the readable form ({type(error).__name__})") from None

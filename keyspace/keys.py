@@ -84,15 +84,16 @@ def scan_keys(
     filter: Filter,
     cursor: str | None = None,
     want: int = PAGE,
-    budget_ms: int = BUDGET_MS,
+    budget_ms: int | None = None,
 ) -> Step:
-    """Go on with a scan until `want` keys match or `budget_ms` is over, whichever is first.
+    """Go on with a scan until `want` keys match or `budget_ms` (BUDGET_MS unless said) is over, whichever is first.
 
     A step may return somewhat more than `want`: whatever the last SCAN answered, so that nothing is lost between steps.
     Raises BadInput for a cursor that this scan did not give.
     """
     filter.check()
     began = time.perf_counter()
+    budget_ms = BUDGET_MS if budget_ms is None else budget_ms
     at, looked = _open_cursor(connection, filter, cursor)
     found: dict[bytes, None] = {}
     count = min(want, SCAN_COUNT) if filter.everything and not connection.access.patterns else SCAN_COUNT

@@ -12,16 +12,10 @@ from keyspace.ttl import CONDITIONS, Expiry, parse_duration
 WAYS = (("in", "from now"), ("at", "at a time"), ("extend", "extend by"), ("shorten", "shorten by"))
 
 
-class TtlForm(forms.Form):
-    """`seen` is a signed Expiry: what the person looked at when they opened the dialog."""
+class PersistForm(forms.Form):
+    """`seen` is a signed Expiry: what the person looked at when they opened the dialog; `overwrite` sets it aside."""
 
     seen = forms.CharField(widget=forms.HiddenInput)
-    way = forms.ChoiceField(choices=WAYS, widget=forms.RadioSelect, initial="in")
-    duration = forms.CharField(required=False, max_length=64, help_text="90s, 15m, 2h30m, 7d, 250ms")
-    at = forms.CharField(required=False, max_length=40, help_text="Your local time")
-    offset = forms.IntegerField(required=False, min_value=-1440, max_value=1440, widget=forms.HiddenInput)
-    condition = forms.ChoiceField(choices=list(CONDITIONS.items()), required=False)
-    may_delete = forms.BooleanField(required=False)
     overwrite = forms.BooleanField(required=False)
 
     def clean_seen(self) -> Expiry:
@@ -29,6 +23,22 @@ class TtlForm(forms.Form):
             return Expiry(*signing.loads(self.cleaned_data["seen"], salt="ttl"))
         except (signing.BadSignature, TypeError):
             raise forms.ValidationError("This form is not one of ours: open the dialog again.") from None
+
+    @property
+    def expected(self) -> Expiry | None:
+        """What the key must still be like; None where the person said to overwrite."""
+        return None if self.cleaned_data["overwrite"] else self.cleaned_data["seen"]
+
+
+class TtlForm(PersistForm):
+    """When the key shall end."""
+
+    way = forms.ChoiceField(choices=WAYS, widget=forms.RadioSelect, initial="in")
+    duration = forms.CharField(required=False, max_length=64, help_text="90s, 15m, 2h30m, 7d, 250ms")
+    at = forms.CharField(required=False, max_length=40, help_text="Your local time")
+    offset = forms.IntegerField(required=False, min_value=-1440, max_value=1440, widget=forms.HiddenInput)
+    condition = forms.ChoiceField(choices=list(CONDITIONS.items()), required=False)
+    may_delete = forms.BooleanField(required=False)
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from console.actors import connect
-from console.keys.ttl_forms import TtlForm, sign_seen
+from console.keys.ttl_forms import PersistForm, TtlForm, sign_seen
 from keyspace import ttl as ttls
 from keyspace.encoding import from_key_id, to_text
 from keyspace.errors import Conflict
@@ -38,12 +38,11 @@ def set_ttl(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
     if not form.is_valid():
         return _again(request, connection, name, form)
     data = form.cleaned_data
-    seen = None if data["overwrite"] else data["seen"]
     try:
         change = ttls.set_ttl(
             connection,
             name,
-            seen=seen,
+            seen=form.expected,
             condition=data["condition"],
             may_delete=data["may_delete"],
             **data["target"],
@@ -79,7 +78,7 @@ def _again(
 ) -> HttpResponse:
     """The dialog with what the key's TTL is now; what was typed stays."""
     expiry = ttls.get_ttl(connection, name)
-    form.data = {**form.data.dict(), "seen": sign_seen(expiry)}  # type: ignore[attr-defined]
+    form.data = request.POST.dict() | {"seen": sign_seen(expiry)}  # type: ignore[assignment]
     return render(
         request, "keys/_ttl.html", _context(connection, name, expiry, form=form, **more), status=422
     )

@@ -13,7 +13,10 @@ FOLDERS = 200
 
 @dataclass(frozen=True)
 class Found:
-    """Rows of one step of a scan. `have` rows were shown since the person last asked for more; `goes_on` when the page should ask by itself."""
+    """Rows of one step of a scan. `have` rows were shown since the person last asked for more.
+
+    `goes_on` when the page should ask for the next step by itself.
+    """
 
     rows: list[Row]
     step: Step

@@ -57,19 +57,13 @@ def set_ttl(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
 @require_POST
 def persist(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
     connection, name = connect(request, server, db), from_key_id(key)
-    form = (
-        TtlForm(request.POST | {"way": "in", "duration": "1s"})
-        if "way" not in request.POST
-        else TtlForm(request.POST)
-    )
-    form.full_clean()
-    seen = None if form.cleaned_data.get("overwrite") else form.cleaned_data.get("seen")
-    if seen is None and not form.cleaned_data.get("overwrite"):
-        return _again(request, connection, name, form)
+    form = PersistForm(request.POST)
+    if not form.is_valid():
+        return _again(request, connection, name, TtlForm(request.POST))
     try:
-        change = ttls.persist(connection, name, seen=seen)
+        change = ttls.persist(connection, name, seen=form.expected)
     except Conflict as problem:
-        return _again(request, connection, name, form, problem=problem)
+        return _again(request, connection, name, TtlForm(request.POST), problem=problem)
     return _done(request, connection, name, change)
 
 
@@ -78,7 +72,7 @@ def _again(
 ) -> HttpResponse:
     """The dialog with what the key's TTL is now; what was typed stays."""
     expiry = ttls.get_ttl(connection, name)
-    form.data = request.POST.dict() | {"seen": sign_seen(expiry)}  # type: ignore[assignment]
+    form.data = request.POST.dict() | {"seen": sign_seen(expiry)}
     return render(
         request, "keys/_ttl.html", _context(connection, name, expiry, form=form, **more), status=422
     )

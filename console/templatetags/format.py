@@ -226,3 +226,9 @@ def state_dot(state: str) -> SafeString:
     """A server's state as a dot, and as a word for screen readers and on hover."""
     name = STATES.get(state, "unknown")
     return format_html('<span class="dot dot-{}" title="{}"><span class="sr-only">{}</span></span>', name, name, name)
+
+
+@register.simple_tag
+def server_time() -> int:
+    """Unix milliseconds now: what the page measures the reader's clock against."""
+    return int(time.time() * 1000)

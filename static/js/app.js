@@ -1,10 +1,15 @@
-// The whole of the console's own script; each part minds one thing and finds its elements by data attributes.
+// The console's own script. Each part minds one thing and finds its elements by data attributes.
 import "./theme.js";
-import "./ticking.js";
+import "./time.js";
+import "./toast.js";
 import "./problems.js";
-import "./dialogs.js";
+import "./busy.js";
+import "./dialog.js";
+import "./confirm.js";
+import "./menus.js";
 import "./jump.js";
 import "./shortcuts.js";
 import "./copy.js";
+import "./json.js";
 import "./keys.js";
 import "./ttl_dialog.js";

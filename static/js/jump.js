@@ -1,62 +1,75 @@
-// Ctrl-K: pages and servers by name; anything else is the exact name of a key on this server.
+// Ctrl-K: pages, servers and dbs by name, and the key of exactly the text that was typed.
 const dialog = document.getElementById("jump");
 
-export function keyAddress(text) {
-  const bytes = [];
-  const plain = new TextEncoder();
-  for (const part of text.split(/(\\x[0-9a-fA-F]{2}|\\[nrtab\\"])/)) {
-    if (/^\\x/.test(part)) bytes.push(parseInt(part.slice(2), 16));
-    else if (/^\\./.test(part) && part.length === 2) bytes.push({ n: 10, r: 13, t: 9, a: 7, b: 8, "\\": 92, '"': 34 }[part[1]]);
-    else bytes.push(...plain.encode(part));
-  }
-  let binary = "";
-  for (const byte of bytes) binary += String.fromCharCode(byte);
-  return btoa(binary).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "") || "~";
-}
-
-if (dialog) {
+function ready() {
   const input = dialog.querySelector("input");
-  const list = dialog.querySelector("ul");
-  const known = [...list.children];
+  const list = dialog.querySelector(".jump-list");
+  const keyLine = list.querySelector("[data-key-line]");
+  const none = list.querySelector(".none");
+  const places = [...list.querySelectorAll("a[data-name]")];
+  for (const [at, line] of [keyLine, ...places].entries()) line.id = `jump-${at}`;
 
-  const open = () => { input.value = ""; narrow(); dialog.showModal(); input.focus(); };
-  const choices = () => [...list.children].filter((line) => !line.hidden);
-  const select = (line) => { for (const each of list.children) each.setAttribute("aria-selected", String(each === line)); line?.scrollIntoView({ block: "nearest" }); };
+  const shown = () => [keyLine, ...places].filter((line) => !line.hidden);
+  const selected = () => list.querySelector("a[aria-selected=true]");
+
+  function select(line) {
+    selected()?.setAttribute("aria-selected", "false");
+    line?.setAttribute("aria-selected", "true");
+    line?.scrollIntoView({ block: "nearest" });
+    if (line) input.setAttribute("aria-activedescendant", line.id);
+    else input.removeAttribute("aria-activedescendant");
+  }
+
+  function keyAddress(text) {
+    const query = new URLSearchParams({ q: text, server: dialog.dataset.server, db: dialog.dataset.db });
+    return `${dialog.dataset.url}?${query}`;
+  }
 
   function narrow() {
-    const text = input.value.trim().toLowerCase();
-    list.querySelector("[data-key-line]")?.remove();
-    for (const line of known) line.hidden = text !== "" && !line.dataset.name.toLowerCase().includes(text);
-    if (text && dialog.dataset.keys) list.append(keyLine(input.value));
-    select(choices()[0]);
+    const text = input.value.trim();
+    const words = text.toLowerCase();
+    for (const line of places) line.hidden = !line.dataset.name.toLowerCase().includes(words);
+    keyLine.hidden = !text || !dialog.dataset.server;
+    if (!keyLine.hidden) {
+      keyLine.querySelector(".label").textContent = text;
+      keyLine.href = keyAddress(text);
+    }
+    none.hidden = shown().length > 0;
+    // Somebody who types the beginning of a page's or server's name means that; anything else is a key.
+    const meant = places.find((line) => !line.hidden && line.dataset.name.toLowerCase().startsWith(words));
+    select(text && meant ? meant : shown()[0]);
   }
 
-  function keyLine(text) {
-    const line = document.createElement("li");
-    line.setAttribute("role", "option");
-    line.dataset.keyLine = "";
-    const link = document.createElement("a");
-    link.href = `${dialog.dataset.keys}${keyAddress(text)}/`;
-    link.className = "mono";
-    link.textContent = text;
-    const kind = document.createElement("span");
-    kind.className = "muted";
-    kind.textContent = "exact key";
-    link.append(kind);
-    line.append(link);
-    return line;
+  function open() {
+    if (dialog.open) return;
+    input.value = "";
+    narrow();
+    dialog.showModal();
+    input.focus();
   }
 
+  function move(by) {
+    const lines = shown();
+    select(lines.at((lines.indexOf(selected()) + by) % lines.length));
+  }
+
+  const keys = { ArrowDown: () => move(1), ArrowUp: () => move(-1), Enter: () => selected()?.click() };
   input.addEventListener("input", narrow);
   input.addEventListener("keydown", (event) => {
-    const lines = choices();
-    const at = lines.findIndex((line) => line.getAttribute("aria-selected") === "true");
-    if (event.key === "ArrowDown") { event.preventDefault(); select(lines[Math.min(at + 1, lines.length - 1)]); }
-    if (event.key === "ArrowUp") { event.preventDefault(); select(lines[Math.max(at - 1, 0)]); }
-    if (event.key === "Enter") { event.preventDefault(); lines[at]?.querySelector("a").click(); }
+    if (event.isComposing || !keys[event.key]) return;
+    event.preventDefault();
+    keys[event.key]();
   });
+  list.addEventListener("pointermove", (event) => {
+    const line = event.target.closest("a");
+    if (line && line !== selected()) select(line);
+  });
+  document.addEventListener("click", (event) => event.target.closest("[data-jump-open]") && open());
   document.addEventListener("keydown", (event) => {
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); open(); }
+    if (!(event.ctrlKey || event.metaKey) || event.altKey || event.key.toLowerCase() !== "k") return;
+    event.preventDefault();
+    open();
   });
-  document.addEventListener("click", (event) => event.target.closest("[data-jump]") && open());
 }
+
+if (dialog) ready();

@@ -1,37 +1,59 @@
-// Toasts, and what becomes of a request that failed: its sentence, with the page left as it was.
-export function toast(text, { problem = false, action = null } = {}) {
-  const box = document.createElement("div");
-  box.className = problem ? "toast toast-problem" : "toast";
-  const words = document.createElement("p");
-  words.textContent = text;
-  const close = document.createElement("button");
-  close.type = "button";
-  close.textContent = "Dismiss";
-  close.addEventListener("click", () => box.remove());
-  box.append(words, ...(action ? [action] : []), close);
-  document.getElementById("toasts").append(box);
-  setTimeout(() => box.remove(), problem ? 15000 : 8000);
+// What becomes of a request that failed: its sentence in a toast, or in its place, and the page stays as it was.
+import { toast } from "./toast.js";
+
+const SILENT = "The console did not answer.";
+const SILENT_MORE = "Check your connection and try again; nothing was repeated by itself.";
+const asked = new WeakMap();
+
+const quiet = (element) => element?.closest?.("[data-quiet]");
+
+/** The sentence and the advice in the fragment that the server sent with its error. */
+function told(xhr) {
+  const type = xhr.getResponseHeader("Content-Type") ?? "";
+  if (type.startsWith("text/plain")) return { sentence: xhr.responseText.slice(0, 300), more: "" };
+  const body = new DOMParser().parseFromString(xhr.responseText ?? "", "text/html");
+  const sentence = body.querySelector(".problem-sentence, .problem h1")?.textContent.trim();
+  if (sentence) return { sentence, more: body.querySelector(".problem-advice")?.textContent.trim() ?? "" };
+  if (xhr.status === 413) return { sentence: "This is more than the console takes at once.", more: "" };
+  return { sentence: `The console answered with an error (${xhr.status}).`, more: "Try again." };
 }
 
-function sentence(xhr) {
-  const body = new DOMParser().parseFromString(xhr.responseText || "", "text/html");
-  const told = body.querySelector("[data-problem], [role=alert]");
-  if (told) {
-    const first = told.querySelector("b");
-    return first ? `${first.textContent} ${told.textContent.replace(first.textContent, "").trim()}` : told.textContent.trim();
-  }
-  return xhr.status === 413 ? "This is more than the console takes at once." : `The console answered with an error (${xhr.status}).`;
+function isFragment(xhr) {
+  return (xhr.responseText ?? "").trimStart().startsWith('<div class="problem"');
 }
+
+// A panel that asked for it shows the problem where its content would be; what is asked again later replaces it.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr, requestConfig, elt } = event.detail;
+  if (xhr.status < 400 || xhr.status === 422 || xhr.getResponseHeader("HX-Redirect")) return;
+  const place = requestConfig.elt.closest("[data-problem=inline]");
+  if (!place || !isFragment(xhr)) return;
+  event.detail.shouldSwap = true;
+  event.detail.isError = false;
+  event.detail.swapOverride = "innerHTML";
+  asked.set(elt, requestConfig);
+});
+
+document.addEventListener("htmx:afterSettle", (event) => {
+  const request = asked.get(event.detail.elt);
+  const problem = event.detail.elt.querySelector?.(":scope > [data-problem]");
+  if (!request || !problem || request.verb !== "get") return;
+  problem.querySelector(".acts").hidden = false;
+  problem.querySelector("[data-retry]").addEventListener("click", () => {
+    const swap = request.elt.closest("[hx-swap]")?.getAttribute("hx-swap") ?? "innerHTML";
+    window.htmx.ajax("GET", request.path, { source: request.elt, target: event.detail.elt, swap: swap.split(" ")[0] });
+  });
+});
 
 document.addEventListener("htmx:responseError", (event) => {
-  if (!event.detail.xhr.getResponseHeader("HX-Redirect")) toast(sentence(event.detail.xhr), { problem: true });
+  const { xhr, requestConfig } = event.detail;
+  if (xhr.getResponseHeader("HX-Redirect") || quiet(requestConfig?.elt)) return;
+  const { sentence, more } = told(xhr);
+  toast(sentence, { kind: "problem", more });
 });
-for (const name of ["htmx:sendError", "htmx:timeout"]) {
-  document.addEventListener(name, () => toast("The console did not answer. Check your connection and try again.", { problem: true }));
-}
-document.addEventListener("toast", (event) => toast(event.detail.text ?? event.detail.value, event.detail));
 
-let waiting = 0, timer = 0;
-document.addEventListener("htmx:beforeRequest", () => { if (!waiting++) timer = setTimeout(() => document.body.classList.add("is-waiting"), 300); });
-document.addEventListener("htmx:afterRequest", () => { if (waiting && !--waiting) { clearTimeout(timer); document.body.classList.remove("is-waiting"); } });
-for (const message of document.querySelectorAll("#toasts .toast")) setTimeout(() => message.remove(), 8000);
+for (const name of ["htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(name, (event) => {
+    if (!quiet(event.detail.requestConfig?.elt ?? event.detail.elt)) toast(SILENT, { kind: "problem", more: SILENT_MORE });
+  });
+}

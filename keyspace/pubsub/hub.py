@@ -22,7 +22,7 @@ FLUSH_AT = 12 * 1024 * 1024  # bytes that came since the last flush
 SHARE = 0.5  # of the time may go into filters and frames; the rest is for reading, sockets and pages
 MIN_SHARE = 0.02  # what is left of it when reading falls behind
 PROBE_AT = 1024 * 1024  # bytes between two flushes, from which on the links are probed
-BEHIND = 0.1  # seconds that a reply may lie in the server's output buffer and in ours
+BEHIND, FAR_BEHIND = 0.15, 0.4  # seconds that a reply lay in the server's output buffer and in ours
 SAVED = 0.3  # seconds of that share that a quiet time leaves for a burst
 LINGER = 0.5  # seconds that an unused connection stays
 
@@ -158,11 +158,15 @@ class Hub:
         if self._bytes > PROBE_AT:
             for link in self.links.values():
                 link.probe()
-        if any(link.delay > BEHIND for link in self.links.values()):
-            self._share = max(MIN_SHARE, self._share / 2)
-            self._seconds = min(self._seconds, self._share * FLUSH_EVERY)
+        delay = max((link.delay for link in self.links.values()), default=0.0)
+        if delay > FAR_BEHIND:
+            self._share = MIN_SHARE
+        elif delay > BEHIND:
+            self._share = max(MIN_SHARE, self._share * 0.8)
         else:
             self._share = min(SHARE, self._share * 1.2)
+        if delay > BEHIND:
+            self._seconds = min(self._seconds, self._share * FLUSH_EVERY)
 
     def _start(self) -> None:
         if self._closing is not None:

@@ -1,5 +1,6 @@
-"""Bounds of the live view; each is a setting of the same name with LIVE_ in front (README.md lists them)."""
+"""Bounds of the live view; each is a setting LIVE_<name>, from the environment as CONSOLE_LIVE_<name> (docs/live.md lists them)."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def limit(name: str) -> int:
-    return int(getattr(settings, f"LIVE_{name}", _DEFAULTS[name]))
+    default = os.environ.get(f"CONSOLE_LIVE_{name}", "")
+    return getattr(settings, f"LIVE_{name}", int(default) if default.isdigit() else _DEFAULTS[name])  # type: ignore[no-any-return]
 
 
 def recordings_directory() -> Path:

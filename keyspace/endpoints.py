@@ -87,13 +87,27 @@ def _missing_rule(command: tuple[str, ...], refusal: str) -> str:
 
 
 def _tls_hint(endpoint: Endpoint, problem: Problem) -> Problem:
-    """A server that expects TLS drops a plain client without a word: ask whether it does."""
-    broke = problem.sentence.startswith(
-        ("The connection to the server broke", "The server did not answer in time")
-    )
-    if broke and not endpoint.tls and not endpoint.socket and _speaks_tls(endpoint):
+    """Where one side speaks TLS and the other does not both only wait: ask the port which it is."""
+    if endpoint.socket or problem.status not in (503, 504):
+        return problem
+    if endpoint.tls and problem.status == 504 and _speaks_plainly(endpoint):
+        return Problem(
+            "The server does not speak TLS on this port.",
+            "Switch TLS off for it, or use its TLS port.",
+            status=503,
+        )
+    if not endpoint.tls and "refuses" not in problem.sentence and _speaks_tls(endpoint):
         return Problem("The server expects TLS on this port.", "Switch TLS on for it.", status=503)
     return problem
+
+
+def _speaks_plainly(endpoint: Endpoint) -> bool:
+    try:
+        with socket.create_connection((endpoint.host, endpoint.port), 0.5) as plain:
+            plain.sendall(b"PING\r\n")
+            return plain.recv(1) in (b"+", b"-")
+    except OSError:
+        return False
 
 
 def _speaks_tls(endpoint: Endpoint) -> bool:

@@ -3,6 +3,7 @@
 Services raise a `Problem`, or let an exception of redis-py through; `explain` turns either into the Problem that the page shows.
 """
 
+import re
 import socket
 import ssl
 
@@ -59,77 +60,73 @@ class Unavailable(Problem):
     status = 503
 
 
-type_error = ("This command does not fit the type of the key.", "Reload the key: its type may have changed meanwhile.")
-
-# exception class, beginning of the server's message, status, sentence, advice. The first row that fits is taken.
+# Exception class, beginning of the server's message, status, sentence, advice. The first row that fits is taken.
+# redis-py takes the code (WRONGPASS, MOVED) off the messages it has a class for, and leaves it on the others.
 TABLE: tuple[tuple[type[BaseException], str, int, str, str], ...] = (
-    (redis.AuthenticationError, "NOAUTH", 502, "The server asks for a password and none is configured.",
+    (redis.AuthenticationError, "HELLO must be called", 502, "The server asks for a password and none is configured.",
+     "An admin can add the user and password on the Servers page."),
+    (redis.AuthenticationError, "Authentication required", 502, "The server asks for a password and none is configured.",
      "An admin can add the user and password on the Servers page."),
     (redis.AuthenticationError, "", 502, "The server did not accept the user name or password.",
      "Check the credentials of this server on the Servers page, or REDIS_USER and REDIS_PASSWORD."),
-    (redis.ResponseError, "WRONGPASS", 502, "The server did not accept the user name or password.",
-     "Check the credentials of this server on the Servers page, or REDIS_USER and REDIS_PASSWORD."),
-    (redis.ResponseError, "NOAUTH", 502, "The server asks for a password and none is configured.",
-     "An admin can add the user and password on the Servers page."),
-    (redis.ResponseError, "AUTH failed", 502, "The server did not accept the user name or password.",
-     "Check the credentials of this server on the Servers page, or REDIS_USER and REDIS_PASSWORD."),
     (redis.BusyLoadingError, "", 503, "The server is loading its data into memory.",
-     "It answers when that is done; try again in a moment."),
-    (redis.ResponseError, "LOADING", 503, "The server is loading its data into memory.",
      "It answers when that is done; try again in a moment."),
     (redis.ReadOnlyError, "", 409, "This server is a read-only replica; nothing was written.",
      "Make the change on its primary."),
-    (redis.ResponseError, "READONLY", 409, "This server is a read-only replica; nothing was written.",
-     "Make the change on its primary."),
     (redis.OutOfMemoryError, "", 507, "The server is out of memory (maxmemory); nothing was written.",
-     "Delete or expire keys, raise maxmemory, or choose an eviction policy."),
-    (redis.ResponseError, "OOM", 507, "The server is out of memory (maxmemory); nothing was written.",
      "Delete or expire keys, raise maxmemory, or choose an eviction policy."),
     (redis.ResponseError, "BUSY ", 503, "A script or function has been running too long and the server answers nothing else.",
      "Wait for it, or end it with SCRIPT KILL or FUNCTION KILL."),
+    (redis.ResponseError, "UNKILLABLE", 409, "The script has written already and cannot be ended.", "Wait for it."),
     (redis.ResponseError, "MISCONF", 503, "The server refuses writes because its last snapshot failed; nothing was written.",
      "Look at the server's disk space and log; stop-writes-on-bgsave-error decides this."),
-    (redis.ResponseError, "MASTERDOWN", 503, "This replica has lost its primary and does not serve stale data.",
+    (redis.MasterDownError, "", 503, "This replica has lost its primary and does not serve stale data.",
      "Wait for the link to come back, or ask the primary."),
     (redis.ResponseError, "NOREPLICAS", 503, "The server has too few healthy replicas to take writes; nothing was written.",
      "Look at its replicas (min-replicas-to-write)."),
     (redis.MovedError, "", 421, "This key lives on another node of the cluster.",
      "Configure the cluster's other nodes as servers and open the key there."),
-    (redis.ResponseError, "MOVED", 421, "This key lives on another node of the cluster.",
-     "Configure the cluster's other nodes as servers and open the key there."),
-    (redis.ResponseError, "CLUSTERDOWN", 503, "The cluster is down: some of its slots have no node.",
+    (redis.AskError, "", 503, "This key's slot is being moved to another node of the cluster.", "Try again in a moment."),
+    (redis.TryAgainError, "", 503, "These keys' slot is being moved to another node of the cluster.", "Try again in a moment."),
+    (redis.ClusterDownError, "", 503, "The cluster is down: some of its slots have no node.",
      "Look at CLUSTER INFO and the nodes."),
-    (redis.ResponseError, "CROSSSLOT", 400, "These keys live in different slots of the cluster.",
+    (redis.ClusterCrossSlotError, "", 400, "These keys live in different slots of the cluster.",
      "Use names with the same {hash tag}."),
     (redis.MaxConnectionsError, "", 503, "The console has used up its connections to this server.", "Try again in a moment."),
     (redis.ConnectionError, "max number of clients", 503, "The server has no room for another client (maxclients).",
      "Close idle clients or raise maxclients, then try again."),
-    (redis.ResponseError, "max number of clients", 503, "The server has no room for another client (maxclients).",
-     "Close idle clients or raise maxclients, then try again."),
-    (redis.ResponseError, "DENIED", 502, "The server is in protected mode and refuses clients from other machines.",
-     "Set a password on it, or bind it to an address and switch protected-mode off."),
     (redis.ConnectionError, "DENIED", 502, "The server is in protected mode and refuses clients from other machines.",
      "Set a password on it, or bind it to an address and switch protected-mode off."),
-    (redis.ResponseError, "WRONGTYPE", 409, *type_error),
+    (redis.ResponseError, "DENIED", 502, "The server is in protected mode and refuses clients from other machines.",
+     "Set a password on it, or bind it to an address and switch protected-mode off."),
+    (redis.ResponseError, "WRONGTYPE", 409, "This command does not fit the type of the key.",
+     "Reload the key: its type may have changed meanwhile."),
+    (redis.ResponseError, "BUSYKEY", 409, "A key of this name exists already; nothing was written.", "Choose another name."),
+    (redis.ResponseError, "NOGROUP", 404, "This consumer group, or its stream, is gone.", "Reload the key."),
     (redis.ResponseError, "DB index is out of range", 404, "The server has no db with this number.", "Choose one from the list."),
     (redis.ResponseError, "invalid DB index", 404, "The server has no db with this number.", "Choose one from the list."),
     (redis.ResponseError, "unknown command", 501, "The server does not know this command.",
      "It may be too old for it, or the command was renamed."),
     (redis.ResponseError, "unknown subcommand", 501, "The server does not know this command.",
      "It may be too old for it, or the command was renamed."),
+    (redis.TimeoutError, "Timeout connecting", 504, "The server could not be reached in time.",
+     "Check host, port and firewall, and that both sides agree on TLS."),
     (redis.TimeoutError, "", 504, "The server did not answer in time.",
      "It may be busy with a slow command, or the network is slow; nothing is repeated by itself."),
     (redis.ExecAbortError, "", 409, "The server refused the transaction; nothing was written.", "Reload and try again."),
     (redis.WatchError, "", 409, "The key changed meanwhile; nothing was written.", "Reload the key and look at it again."),
 )  # fmt: skip
 
+# What redis-py puts before an error in a pipeline. It holds the command's arguments, values among them: never shown.
+_IN_PIPELINE = re.compile(r"^Command # \d+ .* of pipeline caused error: ", re.DOTALL)
+
 
 def explain(error: BaseException) -> Problem:
     """The Problem for any exception; a stranger to the table keeps its type's name, never its secrets."""
     if isinstance(error, Problem):
         return error
-    message = str(error)
-    if "NOPERM" in message or isinstance(error, redis.NoPermissionError):
+    message = _IN_PIPELINE.sub("", str(error))
+    if isinstance(error, redis.NoPermissionError) or message.startswith("NOPERM"):
         return _not_permitted(message)
     for kind, beginning, status, sentence, advice in TABLE:
         if isinstance(error, kind) and _begins(message, beginning):
@@ -138,11 +135,13 @@ def explain(error: BaseException) -> Problem:
         return _connection_problem(error)
     if isinstance(error, redis.ResponseError):
         return Problem(f"The server answered: {message[:300]}", "", status=502)
-    return Problem("Something went wrong inside the console.", "It was logged with the request id; try again.")
+    return Problem(
+        "Something went wrong inside the console.", "It was logged with the request id; try again."
+    )
 
 
 def _begins(message: str, beginning: str) -> bool:
-    return message.removeprefix("ERR ").startswith(beginning) or (len(beginning) > 8 and beginning in message)
+    return message.removeprefix("-").removeprefix("ERR ").startswith(beginning)
 
 
 def _not_permitted(message: str) -> Problem:
@@ -175,16 +174,27 @@ def _connection_problem(error: BaseException) -> Problem:
             return Unavailable(f"The server's certificate is not trusted: {cause.verify_message}.",
                                "Give the CA certificate of this server, or check the host name.")  # fmt: skip
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return Unavailable("The server's host name is not known here.", "Check the host's spelling and the DNS.")
+        return Unavailable(
+            "The server's host name is not known here.", "Check the host's spelling and the DNS."
+        )
     if "WRONG_VERSION_NUMBER" in told or "RECORD_LAYER_FAILURE" in told or "UNEXPECTED_EOF" in told:
-        return Unavailable("The server does not speak TLS on this port.", "Switch TLS off for it, or use its TLS port.")
+        return Unavailable(
+            "The server does not speak TLS on this port.", "Switch TLS off for it, or use its TLS port."
+        )
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return Unavailable("The TLS handshake with the server failed.", "It may ask for a client certificate.")
+        return Unavailable(
+            "The TLS handshake with the server failed.", "It may ask for a client certificate."
+        )
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return Unavailable("The server refuses connections: nothing listens at its address.",
                            "Start it, or check host and port.")  # fmt: skip
     if any(isinstance(cause, FileNotFoundError | PermissionError) for cause in causes):
-        return Unavailable("The server's unix socket or a certificate file cannot be opened.", "Check the path and its rights.")
+        return Unavailable(
+            "The server's unix socket or a certificate file cannot be opened.",
+            "Check the path and its rights.",
+        )
     if any(isinstance(cause, TimeoutError) for cause in causes):
-        return Unavailable("The server could not be reached in time.", "Check host, port and firewall.")
+        return Problem(
+            "The server could not be reached in time.", "Check host, port and firewall.", status=504
+        )
     return Unavailable("The connection to the server broke.", "It may have restarted; try again.")

@@ -114,6 +114,11 @@ class ArchiveReader:
             raise Damaged("it has no header", self._at)
         self.header: dict[str, Any] = self._json(first.data)
 
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return self._at
+
     def _next(self) -> Block | None:
         """The next block, checked. Raises Damaged with where."""
         head = self._source.read(_BLOCK.size)

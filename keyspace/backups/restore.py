@@ -27,12 +27,14 @@ Fallback = Callable[[Dump], Iterable[TypedPiece]]
 
 @dataclass(frozen=True)
 class Policy:
-    """`existing` of EXISTING, `ttl` of TTLS; `moment` is the backup's own time (Unix ms); `expired`: also what has expired since."""
+    """`existing` of EXISTING, `ttl` of TTLS; `moment` is the backup's own time (Unix ms); `expired`: also what has expired since;
+    `keep_past`: with its expiry in the past, for a scratch server that is frozen."""
 
     existing: str = "skip"
     ttl: str = "original"
     expired: bool = False
     moment: int = 0
+    keep_past: bool = False
 
 
 @dataclass
@@ -138,6 +140,8 @@ def _expiry(dump: Dump, policy: Policy) -> int:
     """Unix ms for RESTORE ABSTTL, 0 for none."""
     if dump.expires is None or policy.ttl == "none":
         return 0
+    if policy.keep_past:
+        return dump.expires
     now = int(time.time() * 1000)
     if policy.ttl == "remaining":
         return now + max(1, dump.expires - policy.moment)

@@ -16,6 +16,7 @@ from keyspace.errors import Problem
 from keyspace.servers import Client
 
 PIECE = 1000
+STRING_PIECE = 4 * 1024 * 1024
 Piece = dict[str, Any]
 Command = tuple[Any, ...]
 READABLE = ("string", "list", "set", "zset", "hash", "stream", "ReJSON-RL")
@@ -74,9 +75,12 @@ def read_typed(client: Client, db: int, name: bytes, kind: str, expires: int | N
 
 
 def _read_string(client: Client, name: bytes) -> Iterator[Piece]:
-    value = client.get(name)
-    if value is not None:
-        yield {"value": pack(value)}
+    if not client.exists(name):
+        return
+    start = 0
+    while (value := client.getrange(name, start, start + STRING_PIECE - 1)) or start == 0:
+        yield {"value": pack(value)} | ({"append": True} if start else {})
+        start += STRING_PIECE
 
 
 def _read_list(client: Client, name: bytes) -> Iterator[Piece]:
@@ -175,7 +179,7 @@ def write_commands(name: bytes, kind: str, piece: Piece) -> list[Command]:
     """The commands that add a piece to the key `name`. Raises ValueError for a piece that is not understood."""
     value = piece["value"]
     if kind == "string":
-        return [("SET", name, unpack(value))]
+        return [("APPEND" if piece.get("append") else "SET", name, unpack(value))]
     if kind == "ReJSON-RL":
         return [("JSON.SET", name, "$", unpack(value))]
     if kind == "stream":

@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
                 ('size', models.BigIntegerField(null=True)),
                 ('files', models.JSONField(default=list)),
                 ('keys', models.JSONField(default=dict)),
+                ('server_keys', models.JSONField(default=dict)),
                 ('product', models.CharField(blank=True, max_length=64)),
                 ('format', models.CharField(blank=True, max_length=32)),
                 ('source', models.CharField(blank=True, max_length=255)),

@@ -87,6 +87,7 @@ class Backup(models.Model):
     size = models.BigIntegerField(null=True)
     files = models.JSONField(default=list)
     keys = models.JSONField(default=dict)
+    server_keys = models.JSONField(default=dict)
     product = models.CharField(max_length=64, blank=True)
     format = models.CharField(max_length=32, blank=True)
     source = models.CharField(max_length=255, blank=True)

@@ -1,0 +1,124 @@
+"""Readable exports: JSON Lines of the typed form, compressed; the first line says what it is, the last one counts.
+
+A bad line of an import is one problem with its number, not the end: see `read_lines`. A backup has none, so there it is damage.
+"""
+
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+import zstandard
+
+from keyspace.backups.rdb import Damaged
+from keyspace.backups.typed import TypedPiece, from_line, to_line
+
+FORM = "keyspace-readable"
+MAX_LINE = 96 * 1024 * 1024
+
+
+class ReadableWriter:
+    """Writes a readable export to `write`; `finish` it."""
+
+    def __init__(self, write: Callable[[bytes], Any], header: dict[str, Any], *, compress: bool = True) -> None:
+        self._zstd = zstandard.ZstdCompressor(level=3).compressobj() if compress else None
+        self._sink = write
+        self.keys: dict[int, int] = {}
+        self._write(json.dumps({"form": FORM, "version": 1, **header}).encode() + b"\n")
+
+    def _write(self, data: bytes) -> None:
+        out = self._zstd.compress(data) if self._zstd is not None else data
+        if out:
+            self._sink(out)
+
+    def add(self, piece: TypedPiece) -> None:
+        if piece.part == 0:
+            self.keys[piece.db] = self.keys.get(piece.db, 0) + 1
+        self._write(to_line(piece))
+
+    def finish(self) -> None:
+        self._write(json.dumps({"form": FORM, "end": True, "keys": {str(db): n for db, n in self.keys.items()}}).encode() + b"\n")
+        if self._zstd is not None:
+            self._sink(self._zstd.flush())
+
+
+def read_lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """(number, line) of a readable file, compressed or not; memory is one line. Raises Damaged."""
+    first = source.read(4)
+    rest: Any = _Joined(first, source)
+    plain: Any = zstandard.ZstdDecompressor().stream_reader(rest) if first == b"\x28\xb5\x2f\xfd" else rest
+    lines = io.BufferedReader(_Raw(plain), 1024 * 1024)
+    for number in itertools.count(1):
+        try:
+            line = lines.readline(MAX_LINE)
+        except zstandard.ZstdError:
+            raise Damaged(f"it cannot be decompressed beyond line {number - 1}") from None
+        if not line:
+            return
+        if not line.endswith(b"\n") and len(line) >= MAX_LINE:
+            raise Damaged(f"line {number} is longer than {MAX_LINE // 1024 // 1024} MB")
+        yield number, line
+
+
+class _Joined:
+    """What was read already, then the rest."""
+
+    def __init__(self, first: bytes, rest: IO[bytes]) -> None:
+        self._first, self._rest = first, rest
+
+    def read(self, size: int = -1) -> bytes:
+        out, self._first = self._first, b""
+        return out or self._rest.read(size)
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def read_pieces(source: IO[bytes]) -> Iterator[TypedPiece]:
+    """The pieces of a backup, which has to be whole. Raises Damaged with the line."""
+    keys: dict[str, int] = {}
+    for number, line in read_lines(source):
+        frame = _frame(line)
+        if number == 1 and frame is None:
+            raise Damaged("it is not a readable export of this console")
+        if frame is not None and frame.get("end"):
+            if frame.get("keys") != keys:
+                raise Damaged("it holds another number of keys than it says")
+            return
+        if frame is None:
+            try:
+                piece = from_line(line)
+            except ValueError as error:
+                raise Damaged(f"line {number}: {error}") from None
+            keys[str(piece.db)] = keys.get(str(piece.db), 0) + (piece.part == 0)
+            yield piece
+    raise Damaged("it is cut off: its last line is missing")
+
+
+def _frame(line: bytes) -> dict[str, Any] | None:
+    """The first and the last line."""
+    if not line.startswith(b'{"form"'):
+        return None
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and found.get("form") == FORM else None
+
+
+def read_readable(source: IO[bytes]) -> Iterator[tuple[TypedPiece, Iterator[TypedPiece]]]:
+    """Key by key: its first piece, and all of them."""
+    for _, pieces in itertools.groupby(read_pieces(source), key=lambda piece: (piece.db, piece.name)):
+        first = next(pieces)
+        yield first, itertools.chain([first], pieces)

@@ -1,0 +1,152 @@
+"""Proving a backup: its structure, then a scratch server that loads it, and the number of keys in each db against what the file's server wrote."""
+
+import hashlib
+import mmap
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keyspace.backups import store
+from keyspace.backups.archive import ArchiveReader
+from keyspace.backups.rdb import Damaged, RdbChecker, announced_counts
+from keyspace.backups.readable import read_readable
+from keyspace.backups.restore import Policy, restore_pages, write_typed
+from keyspace.backups.scratch import NotReadable, Scratch, find_damage, start_scratch
+from keyspace.models import Backup
+from keyspace.wire import open_wire
+
+State = Backup.State
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass
+class Verdict:
+    """`state` of Backup.State, a sentence about it, keys by db as loaded."""
+
+    state: str
+    note: str = ""
+    keys: dict[int, int] = field(default_factory=dict)
+
+
+def verify_files(backup: Backup, progress: Progress) -> Verdict:
+    """Check and load every file of the backup. `progress` gets bytes and all bytes; what it raises ends the work."""
+    total, before = backup.size or 0, 0
+    verdicts = []
+    for stored in backup.files:
+        offset = before
+        verdicts.append(_verify_file(backup, stored, lambda done, _, offset=offset: progress(offset + done, total)))  # type: ignore[misc]
+        before += stored["size"]
+        if verdicts[-1].state == State.DAMAGED:
+            return verdicts[-1]
+    return _joined(verdicts)
+
+
+def _joined(verdicts: list[Verdict]) -> Verdict:
+    keys: dict[int, int] = {}
+    for verdict in verdicts:
+        for db, count in verdict.keys.items():
+            keys[db] = keys.get(db, 0) + count
+    unsure = next((verdict for verdict in verdicts if verdict.state != State.LOADED), None)
+    return Verdict(unsure.state, unsure.note, keys) if unsure else Verdict(State.LOADED, next((v.note for v in verdicts if v.note), ""), keys)
+
+
+def _verify_file(backup: Backup, stored: dict[str, Any], progress: Progress) -> Verdict:
+    try:
+        if backup.files[0]["name"].endswith(".rdb"):
+            with store.local_path(stored["name"]) as path:
+                return _verify_rdb(path, stored, progress, distrust=backup.kind == Backup.Kind.UPLOAD)
+        _check_contents(stored)
+        return _load_keys(stored, progress)
+    except Damaged as error:
+        size = stored["size"] or 1
+        where = f" at {100 * error.offset / size:.0f} %" if error.offset else ""
+        return Verdict(State.DAMAGED, f"Damaged{where}: {error.reason}.")
+    except NotReadable as error:
+        return Verdict(State.UNVERIFIABLE, f"The file is whole but was not loaded: {error}.")
+
+
+def _check_contents(stored: dict[str, Any]) -> None:
+    """The file still has the size and SHA-256 that it was stored with. Raises Damaged."""
+    digest, size = hashlib.sha256(), 0
+    for chunk in store.read_chunks(stored["name"]):
+        digest.update(chunk)
+        size += len(chunk)
+    if size != stored["size"] or digest.hexdigest() != stored["sha256"]:
+        raise Damaged("it is not what was stored: it changed on the disk since")
+
+
+def check_rdb(path: Path, stored: dict[str, Any]) -> int:
+    """Structure and SHA-256 of an RDB in one pass; returns the memory its server used. Raises Damaged."""
+    checker, digest = RdbChecker(), hashlib.sha256()
+    with path.open("rb") as source:
+        while chunk := source.read(store.CHUNK):
+            checker.feed(chunk)
+            digest.update(chunk)
+    head = checker.finish()
+    if checker.size != stored["size"] or digest.hexdigest() != stored["sha256"]:
+        raise Damaged("it is not what was stored: it changed on the disk since")
+    return head.used_memory
+
+
+def _verify_rdb(path: Path, stored: dict[str, Any], progress: Progress, *, distrust: bool) -> Verdict:
+    """The check and the load run side by side: the load is the longer one, and says what the file holds."""
+    with ThreadPoolExecutor(1, "check") as beside:
+        checked = beside.submit(check_rdb, path, stored)
+        try:
+            scratch = start_scratch(path, progress=progress, used_memory=stored.get("used_memory", 0), distrust=distrust)
+        except Damaged as error:
+            checked.result()  # says better what is wrong, where it sees it
+            raise Damaged(error.reason, find_damage(path)) from None
+        except NotReadable:
+            checked.result()
+            raise
+        with scratch:
+            checked.result()
+            counts = scratch.counts()
+    return _compare(path, counts)
+
+
+def _compare(path: Path, counts: dict[int, tuple[int, int]]) -> Verdict:
+    """What was loaded against what the file announces for each db."""
+    keys = {db: count for db, (count, _) in counts.items()}
+    with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for db, (count, expires) in counts.items():
+            if data.find(announced_counts(db, count, expires)) < 0:
+                return Verdict(State.DAMAGED, f"Damaged: db {db} has {count} keys when loaded, which is not what the file announces.", keys)
+    return Verdict(State.LOADED, "", keys)
+
+
+def _load_keys(stored: dict[str, Any], progress: Progress) -> Verdict:
+    """Restore an export into a scratch server and count."""
+    with start_scratch(frozen=True, used_memory=stored.get("used_memory", 0)) as scratch:
+        counts, foreign = load_export(scratch, stored, progress)
+        loaded = {db: keys for db, (keys, _) in scratch.counts().items()}
+    if foreign:
+        return Verdict(State.UNVERIFIABLE, f"The file is whole, but the server here cannot read {foreign} of its values.", counts)
+    if loaded != counts:
+        return Verdict(State.DAMAGED, "Damaged: another number of keys was loaded than the file says.", loaded)
+    return Verdict(State.LOADED, "", counts)
+
+
+def load_export(scratch: Scratch, stored: dict[str, Any], progress: Progress) -> tuple[dict[int, int], int]:
+    """Fill a scratch server from an archive or a readable export: keys by db as the file says, and how many the server refused."""
+    with store.open_file(stored["name"]) as source:
+        if stored["name"].endswith(".jsonl.zst"):
+            return _load_readable(scratch, source, progress)
+        reader = ArchiveReader(source, size=stored["size"])
+        policy = Policy("overwrite", "original", expired=True, keep_past=True)
+        report = restore_pages(scratch.client, reader.pages(), policy, progress=lambda report: progress(reader.position, None))
+        return reader.counts.keys, report.failed
+
+
+def _load_readable(scratch: Scratch, source: Any, progress: Progress) -> tuple[dict[int, int], int]:
+    counts: dict[int, int] = {}
+    refused = 0
+    for first, pieces in read_readable(source):
+        counts[first.db] = counts.get(first.db, 0) + 1
+        with open_wire(scratch.client(first.db)) as wire:
+            refused += write_typed(wire, first.name, pieces, first.expires or 0, replace=True) is not None
+        progress(sum(counts.values()), None)
+    return counts, refused

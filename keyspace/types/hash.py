@@ -33,18 +33,28 @@ class HashRow:
     ttl: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class HashPage(Page):
+    """`rows` are HashRows."""
+
+    @property
+    def has_ttls(self) -> bool:
+        """Whether any of these fields ends before its hash."""
+        return any(row.ttl is not None for row in self.rows)
+
+
 _without_novalues: "WeakKeyDictionary[ConnectionPool, bool]" = WeakKeyDictionary()
 """Pools of servers that refused NOVALUES: each is asked once."""
 
 
-def read_fields(reading: Reading) -> Page:
+def read_fields(reading: Reading) -> HashPage:
     name = exact(reading)
     if name is not None:
         total, _, (there,) = reading.size(("HLEN", reading.name), ("HEXISTS", reading.name, name))
-        return Page(rows=_rows(reading, [name]) if there else (), total=total, looked_at=total)
+        return HashPage(rows=_rows(reading, [name]) if there else (), total=total, looked_at=total)
     total, budget, _ = reading.size(("HLEN", reading.name))
     rows, state = _scan(reading, budget)
-    return Page(
+    return HashPage(
         rows=rows,
         total=total,
         next=onward(reading, state),

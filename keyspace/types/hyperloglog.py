@@ -30,6 +30,10 @@ class HyperLogLogPage(Page):
     empty: int
     standard_error: float = 1.04 / math.sqrt(REGISTERS)
 
+    @property
+    def used(self) -> int:
+        return REGISTERS - self.empty
+
 
 def read_estimate(reading: Reading) -> HyperLogLogPage:
     total, data, there = reading.ask(

@@ -20,7 +20,14 @@ THIN = "\u202f"
 TYPES = frozenset({"string", "list", "hash", "set", "zset", "stream", "json"})
 MARKS = {"production": ("prod", "PROD"), "staging": ("staging", "STAGING"), "development": ("dev", "DEV")}
 STATES = {"up": "up", "down": "down", "loading": "loading", "busy": "busy"}
-_DURATIONS = (("y", 31_536_000_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000))
+_DURATIONS = (("y", 31_536_000), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+_AGES = (
+    (60, 1, "s"),
+    (3600, 60, "min"),
+    (172_800, 3600, "h"),
+    (69_120_000, 86_400, "d"),
+    (float("inf"), 31_536_000, "y"),
+)
 
 
 def number_text(value: int | float | None) -> str:
@@ -62,32 +69,23 @@ def duration_text(ms: float | None) -> str:
 
 def life_text(ms: float) -> str:
     """What is left of a life in whole units, rounded up so that only the end says nothing is left: `59 m 12 s`, `12 s`."""
-    left = -int(-ms // 1000) * 1000
-    parts: list[str] = []
-    for unit, size in _DURATIONS:
-        if left >= size or parts:
-            if left >= size:
-                parts.append(f"{left // size} {unit}")
-                left %= size
-            else:
-                break
-        if len(parts) == 2:
-            break
+    left = -int(-ms // 1000)
+    first = next((at for at, (_, size) in enumerate(_DURATIONS) if left >= size), len(_DURATIONS))
+    parts = []
+    for unit, size in _DURATIONS[first : first + 2]:
+        count, left = divmod(left, size)
+        parts += [f"{count} {unit}"] if count else []
     return " ".join(parts) or "0 s"
 
 
 def ago_text(seconds: float) -> str:
     """How long ago, or in how long: `now`, `42 s ago`, `2 min ago`, `13 h ago`, `5 d ago`, `in 3 h`."""
-    away, future = abs(seconds), seconds < 0
+    away = abs(seconds)
     if away < 2:
         return "now"
-    for limit, size, unit in ((60, 1, "s"), (3600, 60, "min"), (86_400 * 2, 3600, "h"), (86_400 * 800, 86_400, "d")):
-        if away < limit:
-            break
-    else:
-        size, unit = 31_536_000, "y"
+    size, unit = next((size, unit) for limit, size, unit in _AGES if away < limit)
     words = f"{int(away // size)} {unit}"
-    return f"in {words}" if future else f"{words} ago"
+    return f"in {words}" if seconds < 0 else f"{words} ago"
 
 
 def _moment_of(value: datetime | float | int, unit: float) -> datetime:
@@ -117,13 +115,21 @@ def number(value: int | float | None) -> str:
 
 @register.filter
 def compact(value: int | None) -> str | SafeString:
-    return number_text(value) if value is None or value < 1000 else _hover(compact_text(value), number_text(value))
+    return (
+        number_text(value)
+        if value is None or value < 1000
+        else _hover(compact_text(value), number_text(value))
+    )
 
 
 @register.filter
 def size(value: int | None) -> str | SafeString:
     """Bytes, the exact number on hover."""
-    return size_text(value) if value is None or value < 1000 else _hover(size_text(value), f"{number_text(value)} B")
+    return (
+        size_text(value)
+        if value is None or value < 1000
+        else _hover(size_text(value), f"{number_text(value)} B")
+    )
 
 
 @register.filter(name="size_text")
@@ -153,7 +159,9 @@ def ago(value: datetime | float | None) -> str | SafeString:
         return NOTHING
     when = _moment_of(value, 1)
     words = ago_text(time.time() - when.timestamp())
-    return format_html('<time data-ago datetime="{}" title="{}">{}</time>', when.isoformat(), exact_text(when), words)
+    return format_html(
+        '<time data-ago datetime="{}" title="{}">{}</time>', when.isoformat(), exact_text(when), words
+    )
 
 
 @register.filter
@@ -163,16 +171,18 @@ def moment(value: datetime | float | None) -> str | SafeString:
         return NOTHING
     when = _moment_of(value, 0.001)
     words = moment_text(when, datetime.now(UTC))
-    return format_html('<time data-moment datetime="{}" title="{}">{}</time>', when.isoformat(), exact_text(when), words)
+    return format_html(
+        '<time data-moment datetime="{}" title="{}">{}</time>', when.isoformat(), exact_text(when), words
+    )
 
 
 @register.simple_tag
 def ttl(ms: int | None) -> SafeString:
     """A life that ticks: `ms` left as read just now; None is no expiry."""
     if ms is None:
-        return mark_safe('<span class="faint" title="no expiry">—</span>')  # noqa: S308
+        return mark_safe('<span class="faint" title="no expiry">—</span>')
     ends = int(time.time() * 1000) + ms
-    return mark_safe(  # noqa: S308  # numbers and our own words
+    return mark_safe(  # numbers and our own words
         f'<time class="ttl{" ttl-short" if ms < 60_000 else ""}" data-expires-at="{ends}"'
         f' title="expires {exact_text(_moment_of(ends, 0.001))}">{life_text(ms)}</time>'
     )
@@ -225,7 +235,9 @@ def environment_mark(environment: str) -> SafeString | str:
 def state_dot(state: str) -> SafeString:
     """A server's state as a dot, and as a word for screen readers and on hover."""
     name = STATES.get(state, "unknown")
-    return format_html('<span class="dot dot-{}" title="{}"><span class="sr-only">{}</span></span>', name, name, name)
+    return format_html(
+        '<span class="dot dot-{}" title="{}"><span class="sr-only">{}</span></span>', name, name, name
+    )
 
 
 @register.simple_tag

@@ -31,7 +31,9 @@ def icon(name: str, size: int = 16) -> SafeString:
     except KeyError:
         raise template.TemplateSyntaxError(f"lucide has no icon {name!r}") from None
     inside = _INSIDE.search(svg)
-    lines = _BETWEEN.sub(lambda found: "><" if found[0][0] == ">" else "", inside[1].strip()) if inside else ""
-    return mark_safe(  # noqa: S308  # the packaged file, and a number
+    lines = (
+        _BETWEEN.sub(lambda found: "><" if found[0][0] == ">" else "", inside[1].strip()) if inside else ""
+    )
+    return mark_safe(  # the packaged file, and a number
         f'<svg class="icon" width="{int(size)}" height="{int(size)}" viewBox="0 0 24 24" aria-hidden="true">{lines}</svg>'
     )

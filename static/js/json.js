@@ -103,8 +103,9 @@ function fill(inside, container, depth, start = 0) {
 function folding(container, depth, close) {
   const details = document.createElement("details");
   const summary = document.createElement("summary");
-  const noun = container.open === "{" ? "names" : "elements";
-  summary.append(container.open, span("folded", `${container.lines.length} ${noun}`));
+  const noun = container.open === "{" ? "name" : "element";
+  const many = container.lines.length;
+  summary.append(container.open, span("folded", `${many} ${noun}${many === 1 ? "" : "s"}`));
   const inside = document.createElement("span");
   inside.className = "inside";
   details.append(summary, inside);

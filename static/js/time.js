@@ -3,7 +3,7 @@
 const UNITS = [["y", 31_536_000], ["d", 86_400], ["h", 3600], ["m", 60], ["s", 1]];
 
 /** The server's clock less ours, in ms, as of when the page came. */
-const offset = Number(document.querySelector("meta[name=server-time]")?.content ?? Date.now()) - Date.now();
+const offset = Number(globalThis.document?.querySelector("meta[name=server-time]")?.content ?? Date.now()) - Date.now();
 
 export const now = () => Date.now() + offset;
 
@@ -73,12 +73,17 @@ function everything() {
   localise(document);
 }
 
-let seconds = 0;
-setInterval(() => {
-  if (document.hidden) return;
-  tick();
-  if (++seconds % 10 === 0) refresh();
-}, 1000);
-document.addEventListener("htmx:afterSettle", everything);
-document.addEventListener("visibilitychange", everything);
-everything();
+function start() {
+  let seconds = 0;
+  setInterval(() => {
+    if (document.hidden) return;
+    tick();
+    if (++seconds % 10 === 0) refresh();
+  }, 1000);
+  document.addEventListener("htmx:afterSettle", everything);
+  document.addEventListener("visibilitychange", everything);
+  everything();
+}
+
+// The script's own tests run it where there is no page.
+if (globalThis.document) start();

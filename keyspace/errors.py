@@ -109,6 +109,8 @@ TABLE: tuple[tuple[type[BaseException], str, int, str, str], ...] = (
      "It may be too old for it, or the command was renamed."),
     (redis.ResponseError, "unknown subcommand", 501, "The server does not know this command.",
      "It may be too old for it, or the command was renamed."),
+    (redis.InvalidResponse, "", 502, "What answers at this address does not speak the protocol of Redis.",
+     "Check host and port, and whether it expects TLS."),
     (redis.TimeoutError, "Timeout connecting", 504, "The server could not be reached in time.",
      "Check host, port and firewall, and that both sides agree on TLS."),
     (redis.TimeoutError, "", 504, "The server did not answer in time.",

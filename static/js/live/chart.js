@@ -41,23 +41,30 @@ export class Chart {
     const end = this.seconds.length ? this.seconds[this.seconds.length - 1].at : Date.now() / 1000;
     const lines = this.names.map((name) => this.seconds.map(({ by }) => by.get(name) || 0));
     const others = this.seconds.map(({ by, rest }) => rest + [...by].reduce((sum, [name, count]) => sum + (this.names.includes(name) ? 0 : count), 0));
-    this.plot?.setScale("x", { min: end - SECONDS, max: end });
+    const begin = this.seconds.length ? this.seconds[0].at : end;
+    this.span = [end - Math.min(SECONDS, Math.max(60, end - begin)), end];
     return [this.seconds.map(({ at }) => at), ...lines, others];
   }
 
   build() {
     if (!this.uPlot) return;
     this.plot?.destroy();
-    const css = getComputedStyle(document.documentElement), colour = (name) => css.getPropertyValue(name).trim();
-    const line = (label, hue, fill) => ({ label: show(label), stroke: colour(hue), width: 1.25, points: { show: false }, fill: fill && `${colour(hue)}14`, value: (_, value) => (value == null ? "" : `${rate(value)} /s`) });
-    const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px Inter Variable, sans-serif" };
+    const line = (label, hue, fill) => ({ label: show(label), stroke: this.colour(hue), width: 1.25, points: { show: false }, fill: fill ? this.colour(hue, 8) : undefined });
+    const axis = { stroke: this.colour("--muted"), grid: { stroke: this.colour("--line"), width: 1 }, ticks: { show: false }, font: "11px Inter Variable, sans-serif" };
     this.plot = new this.uPlot({
       ...this.size(), padding: [8, 8, 0, 8], cursor: { y: false, points: { size: 6 } }, legend: { show: false },
-      scales: { x: { auto: false, range: (_, min, max) => [min, max] }, y: { range: (_, min, max) => [0, Math.max(4, max * 1.15)] } },
-      axes: [{ ...axis, size: 22, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toTimeString().slice(0, 5)), space: 90 }, { ...axis, size: 46, values: (_, ticks) => ticks.map(rate), space: 30 }],
+      scales: { x: { range: () => this.span }, y: { range: (_, min, max) => [0, Math.max(4, max * 1.15)] } },
+      axes: [{ ...axis, size: 22, grid: { show: false }, incrs: [15, 30, 60], values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toTimeString().slice(0, tick % 60 ? 8 : 5)), space: 110 }, { ...axis, size: 46, values: (_, ticks) => ticks.map(rate), space: 30 }],
       series: [{}, ...this.names.map((name, at) => line(name, HUES[at], at === 0)), line(OTHERS, "--faint", false)],
     }, this.data(), this.box);
     this.plot.setData(this.data());
+  }
+
+  /** A token as a colour that a canvas understands, at a share (percent) of its strength. */
+  colour(token, strength = 100) {
+    this.probe ||= this.box.appendChild(Object.assign(document.createElement("i"), { hidden: true }));
+    this.probe.style.color = `color-mix(in srgb, var(${token}) ${strength}%, transparent)`;
+    return getComputedStyle(this.probe).color;
   }
 
   colourOf(name) { const at = this.names.indexOf(name); return at < 0 ? "" : `live-hue-${at}`; }

@@ -1,0 +1,406 @@
+"""What roles, grants and groups add up to, and that every service is held to them."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+
+import console as console_package
+import keyspace
+from keyspace import grants, people
+from keyspace.access import ROLES, Access, Actor, Permission, Right, check_permission, performs, rights_of
+from keyspace.errors import BadInput, Conflict, Denied, NotFound
+from keyspace.grants import Bounds, on_access_changed
+from keyspace.models import Grant, Server
+from keyspace.server_info import get_state
+from keyspace.servers import (
+    AllServers,
+    Connection,
+    access_to,
+    all_servers,
+    list_connections,
+    list_servers,
+    open_connection,
+)
+
+BYTES = b"\xff\x00key"
+
+
+def test_roles_nest():
+    viewer, operator, admin = (ROLES[role] for role in ("viewer", "operator", "admin"))
+    assert viewer < operator < admin == set(Permission)
+
+
+def test_a_viewer_changes_nothing():
+    assert not [permission for permission in ROLES["viewer"] if permission.writes]
+
+
+@pytest.mark.parametrize("permission", [p for p in Permission if p.whole])
+def test_what_concerns_a_whole_server_is_for_admins(permission):
+    assert permission not in ROLES["operator"]
+
+
+def services():
+    """Every public function of the service layer whose first argument is a person's connection."""
+    for found in pkgutil.walk_packages(keyspace.__path__, "keyspace."):
+        if ".migrations" in found.name:
+            continue
+        module = importlib.import_module(found.name)
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ != found.name or name.startswith("_"):
+                continue
+            first = next(iter(inspect.signature(function).parameters.values()), None)
+            if first is not None and _is_subject(first.annotation):
+                yield pytest.param(function, id=f"{found.name}.{name}")
+
+
+def _is_subject(annotation):
+    return annotation in (Connection, AllServers, "Connection", "AllServers")
+
+
+# Handed a connection by a service that has checked: each is a step of it, not a way in. Console code may not call one.
+STEPS = {
+    "keyspace.backups.making.begin_backup",
+    "keyspace.counts.count_tree",
+    "keyspace.grants.changing_access",
+    "keyspace.pubsub.recordings.find_recording",
+    "keyspace.pubsub.recordings.read_recording",
+    "keyspace.types.facts.read_facts",
+    "keyspace.values.is_masked",
+}
+
+
+@pytest.mark.parametrize("service", list(services()))
+def test_every_public_service_has_its_permission(service):
+    name = f"{service.__module__}.{service.__name__}"
+    assert name in STEPS or isinstance(getattr(service, "permission", None), Permission), name
+
+
+@pytest.mark.parametrize("path", sorted(Path(console_package.__file__).parent.rglob("*.py")), ids=str)
+def test_the_console_calls_no_step_of_a_service(path):
+    steps = "|".join(name.rpartition(".")[2] for name in STEPS)
+    assert not re.findall(rf"\b({steps})\(", path.read_text())
+
+
+@performs(Permission.READ_KEYS)
+def read_key(connection, *, name):
+    return name
+
+
+@performs(Permission.DELETE_KEYS)
+def delete_keys(connection, *, names):
+    return len(names)
+
+
+@performs(Permission.BACK_UP)
+def back_up(connection):
+    return "begun"
+
+
+def test_patterns_bound_what_is_read(connection_as):
+    viewer = connection_as("viewer", patterns=["session:*", "\\xff*"])
+    assert read_key(viewer, name=b"session:1") == b"session:1"
+    assert read_key(viewer, name=BYTES) == BYTES
+    with pytest.raises(NotFound, match="There is no key other"):
+        read_key(viewer, name=b"other")
+
+
+def test_one_name_outside_stops_them_all(connection_as):
+    operator = connection_as("operator", patterns=["a:*"])
+    assert delete_keys(operator, names=[b"a:1", b"a:2"]) == 2
+    with pytest.raises(NotFound):
+        delete_keys(operator, names=[b"a:1", b"b:1"])
+
+
+def test_a_viewer_may_not_delete(connection_as):
+    with pytest.raises(Denied, match="does not let you delete keys"):
+        delete_keys(connection_as("viewer"), names=[BYTES])
+
+
+def test_an_admin_of_some_keys_may_not_back_up(connection_as, make_person, server_row):
+    assert back_up(connection_as("admin")) == "begun"
+    make_person("narrow", "admin", server=server_row, patterns=["a:*"])
+    narrow = open_connection(Actor(get_user_model().objects.get(username="narrow"), "narrow"), "test")
+    with pytest.raises(Denied):
+        back_up(narrow)
+
+
+def test_a_read_only_mark_stops_admins_too(connection_as, server_row):
+    server_row.read_only = True
+    server_row.save()
+    admin = connection_as("admin")
+    with pytest.raises(Denied, match="marked read-only"):
+        delete_keys(admin, names=[b"k"])
+    assert read_key(admin, name=b"k") == b"k"
+    assert back_up(admin) == "begun"
+
+
+def test_the_check_alone(connection_as):
+    check_permission(connection_as("viewer"), Permission.SUBSCRIBE)
+    with pytest.raises(Denied):
+        check_permission(connection_as("viewer"), Permission.PUBLISH)
+
+
+def test_rights_of_several_grants_join():
+    access = Access((Right("viewer", patterns=(b"a:*",)), Right("operator", patterns=(b"b:*",))))
+    assert access.role == "operator"
+    assert access.patterns == (b"a:*", b"b:*")
+    assert access.may(Permission.EDIT_VALUES, b"b:1") and not access.may(Permission.EDIT_VALUES, b"a:1")
+    assert access.sees(b"a:1") and not access.sees(b"c:1")
+    assert Access((*access.rights, Right("viewer"))).patterns == ()
+
+
+def test_no_grant_no_role_no_sight():
+    access = Access()
+    assert access.role is None and not access.sees(b"k") and not access.may(Permission.SEE_SERVER)
+    assert access.masked(b"k")
+
+
+def test_a_value_is_masked_unless_another_grant_shows_it():
+    hidden = Right("viewer", masks=(b"secret:*",))
+    assert Access((hidden,)).masked(b"secret:1") and not Access((hidden,)).masked(b"open:1")
+    assert Access((hidden, Right("viewer", patterns=(b"other:*",)))).masked(b"secret:1")
+    assert not Access((hidden, Right("viewer", patterns=(b"secret:1",)))).masked(b"secret:1")
+
+
+def test_channels_are_bounded_apart_from_keys():
+    access = Access((Right("viewer", patterns=(b"a:*",), channels=(b"news.*",)),))
+    assert access.channels == (b"news.*",)
+    assert access.rights[0].covers_channel(b"news.1") and not access.rights[0].covers_channel(b"a:1")
+    assert Access((Right("viewer", patterns=(b"a:*",)),)).channels == ()
+
+
+def test_grants_of_groups_and_of_all_servers_count(make_person, server_row, make_server, server):
+    other = make_server(server, "other")
+    ana = make_person("ana", "viewer", server=server_row)
+    actor = Actor(ana, "ana")
+    assert [row.name for row in list_servers(actor)] == ["test"]
+    with pytest.raises(NotFound):
+        open_connection(actor, "other")
+    crew = Group.objects.create(name="crew")
+    Grant.objects.create(group=crew, server=other, role="operator")
+    ana.groups.add(crew)
+    assert open_connection(actor, "other").access.role == "operator"
+    Grant.objects.create(group=crew, role="admin")
+    assert access_to(actor, server_row).role == "admin"
+    assert {one.server.name: one.access.role for one in list_connections(actor)} == {
+        "test": "admin",
+        "other": "admin",
+    }
+    assert all_servers(actor).access.may(Permission.MANAGE_ACCESS)
+
+
+def test_whoever_is_deactivated_has_nothing(viewer):
+    assert list_servers(Actor(viewer, "viewer"))
+    viewer.is_active = False
+    assert list_servers(Actor(viewer, "viewer")) == []
+
+
+def test_the_system_itself_has_no_rights_of_its_own(server_row):
+    with pytest.raises(NotFound):
+        open_connection(Actor(None, "system"), "test")
+
+
+def test_a_connection_reads_the_state(connection_as, redis):
+    redis.set("k", "v")
+    assert get_state(connection_as("viewer")).total == 1
+    assert get_state(connection_as("viewer", patterns=["a:*"])).total is None
+
+
+def test_patterns_are_typed_with_escapes(db, server_row, viewer):
+    grant = Grant(user=viewer, role="viewer", patterns=["a\\xff*", "b\\*"], channels=[], masks=["\\n"])
+    right = rights_of([grant]).rights[0]
+    assert (
+        right.covers(b"a\xff1")
+        and right.covers(b"b*")
+        and not right.covers(b"b1")
+        and right.masks_value(b"\n")
+    )
+
+
+# People, groups and grants.
+
+
+@pytest.fixture
+def console(console_as):
+    return console_as("admin")
+
+
+@pytest.fixture
+def heard():
+    """The ids of the people whose access changed, one set a change."""
+    told = []
+    listen = lambda user_ids, **_: told.append(set(user_ids))  # noqa: E731
+    on_access_changed.connect(listen)
+    yield told
+    on_access_changed.disconnect(listen)
+
+
+def user(name):
+    return get_user_model().objects.get(username=name)
+
+
+def test_a_new_person_gets_a_password_once(console, heard):
+    password = people.add_person(console, username="ana")
+    assert len(password) == 20 and user("ana").check_password(password)
+    assert password not in user("ana").password
+    assert heard == [{user("ana").pk}]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 151, "console-admin"])
+def test_a_name_that_cannot_be_used_is_refused(console, name):
+    with pytest.raises(BadInput):
+        people.add_person(console, username=name)
+
+
+def test_a_new_password_replaces_the_old(console, heard):
+    first = people.add_person(console, username="ana")
+    second = people.renew_password(console, username="ana")
+    assert user("ana").check_password(second) and not user("ana").check_password(first)
+
+
+def test_a_person_is_deactivated_and_put_into_groups(console, heard):
+    people.add_person(console, username="ana")
+    people.add_group(console, group="crew")
+    people.change_person(console, username="ana", active=False, groups=["crew"])
+    shown = next(one for one in people.list_people(console).people if one.name == "ana")
+    assert (shown.active, shown.groups) == (False, ("crew",))
+    assert heard[-1] == {user("ana").pk}
+
+
+def test_a_group_and_its_members(console, heard):
+    for name in ("ana", "bo"):
+        people.add_person(console, username=name)
+    people.add_group(console, group="crew", members=["ana"])
+    people.change_group(console, group="crew", members=["bo"])
+    assert heard[-1] == {user("ana").pk, user("bo").pk}
+    assert people.list_people(console).groups == {"crew": ("bo",)}
+    people.remove_group(console, group="crew")
+    assert heard[-1] == {user("bo").pk} and people.list_people(console).groups == {}
+
+
+def test_a_grant_is_given_changed_and_taken(console, server_row, heard):
+    people.add_person(console, username="ana")
+    given = Bounds("test", "viewer", (" session:* ", "session:*", "", "\\xff*"), ("news.*",), ("session:*",))
+    grant_id = grants.add_grant(console, person="ana", bounds=given)
+    shown = grants.get_grant(console, grant_id=grant_id)
+    assert shown.bounds == Bounds("test", "viewer", ("session:*", "\\xff*"), ("news.*",), ("session:*",))
+    actor = Actor(user("ana"), "ana")
+    assert open_connection(actor, "test").access.patterns == (b"session:*", b"\xff*")
+    grants.change_grant(console, grant_id=grant_id, bounds=Bounds(None, "operator"))
+    assert open_connection(actor, "test").access.role == "operator"
+    grants.remove_grant(console, grant_id=grant_id)
+    assert heard[-3:] == [{user("ana").pk}] * 3
+    with pytest.raises(NotFound):
+        open_connection(actor, "test")
+
+
+TOO_MANY = tuple(f"{number}:*" for number in range(101))
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        Bounds(None, "owner"),
+        Bounds("nowhere", "viewer"),
+        Bounds(None, "viewer", ("x" * 513,)),
+        Bounds(None, "viewer", TOO_MANY),
+    ],
+)
+def test_a_grant_that_makes_no_sense_is_refused(console, bounds):
+    with pytest.raises((BadInput, NotFound)):
+        grants.add_grant(console, person="console-admin", bounds=bounds)
+    assert Grant.objects.count() == 1
+
+
+def test_a_grant_is_for_one(console):
+    for wrong in (
+        {},
+        {"person": "console-admin", "group": "crew"},
+        {"person": "nobody"},
+        {"group": "nobody"},
+    ):
+        with pytest.raises((BadInput, NotFound)):
+            grants.add_grant(console, bounds=Bounds(None, "viewer"), **wrong)
+
+
+def own_grant():
+    return Grant.objects.get(user__username="console-admin")
+
+
+OWN_END = {
+    "remove the grant": lambda c: grants.remove_grant(c, grant_id=own_grant().pk),
+    "lower the role": lambda c: grants.change_grant(
+        c, grant_id=own_grant().pk, bounds=Bounds(None, "operator")
+    ),
+    "narrow to some keys": lambda c: grants.change_grant(
+        c, grant_id=own_grant().pk, bounds=Bounds(None, "admin", ("a:*",))
+    ),
+    "narrow to a server": lambda c: grants.change_grant(
+        c, grant_id=own_grant().pk, bounds=Bounds("test", "admin")
+    ),
+    "deactivate": lambda c: people.change_person(c, username="console-admin", active=False, groups=[]),
+    "remove": lambda c: people.remove_person(c, username="console-admin"),
+}
+
+
+@pytest.mark.parametrize("way", OWN_END)
+def test_the_last_admin_stays(console, server_row, heard, way):
+    with pytest.raises(Conflict, match="without an admin"):
+        OWN_END[way](console)
+    assert all_servers(console.actor).access.may(Permission.MANAGE_ACCESS) and user("console-admin").is_active
+    assert heard == []
+
+
+@pytest.mark.parametrize("way", OWN_END)
+def test_nobody_takes_their_own_admin_role_away(console, server_row, make_person, way):
+    make_person("second", "admin")
+    with pytest.raises(Conflict, match="your own admin role"):
+        OWN_END[way](console)
+    assert all_servers(console.actor).access.may(Permission.MANAGE_ACCESS) and user("console-admin").is_active
+
+
+def test_one_admin_may_end_another(console, make_person):
+    make_person("second", "admin")
+    people.remove_person(console, username="second")
+    assert Grant.objects.count() == 1
+
+
+def test_an_admin_by_group_counts(console, make_person, server_row):
+    people.add_person(console, username="ana")
+    people.add_group(console, group="admins", members=["ana", "console-admin"])
+    grants.add_grant(console, group="admins", bounds=Bounds(None, "admin"))
+    grants.remove_grant(console, grant_id=own_grant().pk)
+    assert all_servers(console.actor).access.may(Permission.MANAGE_ACCESS)
+    with pytest.raises(Conflict):
+        people.remove_group(console, group="admins")
+    assert Group.objects.filter(name="admins").exists()
+
+
+@pytest.mark.parametrize("role", ["operator", "viewer", None])
+def test_only_admins_manage_access(console_as, role, viewer, server_row):
+    console = console_as(role)
+    grant_id = viewer.grants.get().pk
+    calls = [
+        lambda: people.list_people(console),
+        lambda: people.add_person(console, username="x"),
+        lambda: people.renew_password(console, username="viewer"),
+        lambda: people.change_person(console, username="viewer", active=False, groups=[]),
+        lambda: people.remove_person(console, username="viewer"),
+        lambda: people.add_group(console, group="g"),
+        lambda: people.change_group(console, group="g", members=[]),
+        lambda: people.remove_group(console, group="g"),
+        lambda: grants.add_grant(console, person="viewer", bounds=Bounds(None, "admin")),
+        lambda: grants.get_grant(console, grant_id=grant_id),
+        lambda: grants.change_grant(console, grant_id=grant_id, bounds=Bounds(None, "admin")),
+        lambda: grants.remove_grant(console, grant_id=grant_id),
+    ]
+    for call in calls:
+        with pytest.raises(Denied):
+            call()
+    assert viewer.grants.get().role == "viewer" and Server.objects.count() == 1

@@ -33,7 +33,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-EXPECTED = ("status of 4", "status of 5", "net::ERR_", "WebSocket connection")
+EXPECTED = ("status of 4", "status of 5", "net::ERR_", "WebSocket connection", "Response Status Error Code")
 
 
 class Console:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from steps import VENV_PYTHON, SetupFailed, answers, run, say, which
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")  # as tests/browser looks for them
 
 
 def find_or_install_chromium() -> None:

@@ -49,7 +49,7 @@ def _recheck(user: Any = None) -> None:
 
 
 def _on_grant(instance: Grant, **_: Any) -> None:
-    _recheck(instance.user)
+    announce({"type": "live.recheck", "user": instance.user_id})  # by id: the person may have just been removed
 
 
 def _on_server(instance: Server, **_: Any) -> None:

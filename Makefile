@@ -30,13 +30,12 @@ dev: python ## as run, with CSS and JavaScript rebuilt whenever they change
 test: python ## install what tests need, then run all of them against real servers
 	@$(PYTHON) scripts/setup.py test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" node scripts/test.mjs
-	@# The browser's tests apart: Playwright leaves a running event loop behind, which asyncio's tests cannot have.
-	@if [ -n "$(ARGS)" ]; then $(PYTEST) $(ARGS); else \
-		failed=0; \
-		$(PYTEST) --ignore=tests/browser || failed=1; \
-		$(PYTEST) tests/browser || failed=1; \
-		exit $$failed; \
-	fi
+ifeq ($(ARGS),)
+	@# The browser's apart: Playwright leaves a running event loop behind, which the tests of asyncio cannot have.
+	@$(PYTEST) --ignore=tests/browser; first=$$?; $(PYTEST) tests/browser && exit $$first
+else
+	@$(PYTEST) $(ARGS)
+endif
 
 lint: python ## style, types, who imports whom, Django's own checks, missing migrations
 	@$(PYTHON) scripts/setup.py lint

@@ -1,7 +1,11 @@
-"""How long a key lives: reading it, and changing it without overwriting what an application did meanwhile."""
+"""How long a key, or a field of a hash, lives: reading it, and changing it without overwriting what an application did meanwhile.
+
+`field` names a field where the server has TTLs for them (HPEXPIRE: Redis 7.4, Valkey 9); everything else holds for both alike.
+"""
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import redis
@@ -11,6 +15,7 @@ from keyspace.access import Permission, performs
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, Conflict, NotFound, Problem
 from keyspace.servers import Connection
+from keyspace.wire import Command
 
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 MAX_MS = 100 * 366 * 86_400_000
@@ -63,12 +68,14 @@ def parse_duration(text: str) -> int:
 
 
 @performs(Permission.READ_KEYS)
-def get_ttl(connection: Connection, name: bytes) -> Expiry:
-    """The key's expiry. Raises NotFound."""
-    return _read(connection.redis, name)
+def get_ttl(connection: Connection, name: bytes, *, field: bytes | None = None) -> Expiry:
+    """The expiry of the key, or of a field. Raises NotFound."""
+    return _read(connection.redis, name, field)
 
 
-def _read(client: redis.Redis, name: bytes) -> Expiry:
+def _read(client: redis.Redis, name: bytes, field: bytes | None) -> Expiry:
+    if field is not None:
+        return _read_field(client, name, field)
     kind, ttl = client.execute_command("TYPE", name), client.execute_command("PTTL", name)
     if kind == b"none" or ttl == -2:
         raise NotFound(
@@ -76,6 +83,17 @@ def _read(client: redis.Redis, name: bytes) -> Expiry:
         )
     expires_at = None if ttl == -1 else _expires_at(client, name, ttl)
     return Expiry(kind.decode(), expires_at, None if ttl == -1 else ttl)
+
+
+def _read_field(client: redis.Redis, name: bytes, field: bytes) -> Expiry:
+    """HPTTL and HPEXPIRETIME answer -2 for a field that is not there, -1 for one that stays."""
+    ttl = client.execute_command("HPTTL", name, "FIELDS", 1, field)
+    at = client.execute_command("HPEXPIRETIME", name, "FIELDS", 1, field)
+    if not ttl or ttl[0] == -2:
+        raise NotFound(
+            f"The field {to_text(field)[:200]} is gone: it expired or was deleted.", "Nothing was written."
+        )
+    return Expiry("field", None, None) if ttl[0] < 0 else Expiry("field", at[0], ttl[0])
 
 
 def _expires_at(client: redis.Redis, name: bytes, ttl: int) -> int:
@@ -98,25 +116,29 @@ def set_ttl(
     extend: int | None = None,
     condition: str = "",
     may_delete: bool = False,
+    field: bytes | None = None,
 ) -> Change:
-    """Let the key expire at `expires_at` (Unix ms), in `ttl` ms, or `extend` ms later than it would (negative: earlier).
+    """Let the key (or one field of it) expire at `expires_at` (Unix ms), in `ttl` ms, or `extend` ms later than it would.
 
-    `seen` is what the person looked at; when type or expiry differ by now, Conflict is raised and nothing is written (None: whatever
+    A negative `extend` shortens its life. `seen` is what the person looked at; when type or expiry differ by now, Conflict is raised and nothing is written (None: whatever
     it is, overwrite it). A time that has passed raises WouldDelete unless `may_delete`. NX XX GT LT need Redis 7.
     """
     if condition not in CONDITIONS:
         raise BadInput("This condition does not exist.", "Choose one from the list.")
 
-    def change(now: Expiry) -> tuple[bytes | str | int, ...]:
+    def change(now: Expiry) -> Command:
         target = _target(now, expires_at, ttl, extend)
         if target <= time.time() * 1000 and not may_delete:
             raise WouldDelete(
                 "This time has passed: the key would be deleted at once.",
                 "Confirm it, or choose a later time.",
             )
-        return ("PEXPIREAT", name, target, *([condition] if condition else []))
+        only = (condition,) if condition else ()
+        if field is not None:
+            return ("HPEXPIREAT", name, target, *only, "FIELDS", 1, field)
+        return ("PEXPIREAT", name, target, *only)
 
-    return _change(connection, name, seen, change)
+    return _change(connection, name, seen, change, field)
 
 
 def _target(now: Expiry, expires_at: int | None, ttl: int | None, extend: int | None) -> int:
@@ -136,16 +158,25 @@ def _target(now: Expiry, expires_at: int | None, ttl: int | None, extend: int | 
 
 
 @performs(Permission.EDIT_TTLS)
-def persist(connection: Connection, name: bytes, *, seen: Expiry | None) -> Change:
+def persist(
+    connection: Connection, name: bytes, *, seen: Expiry | None, field: bytes | None = None
+) -> Change:
     """Take the TTL away. Raises Conflict as `set_ttl` does."""
-    return _change(connection, name, seen, lambda now: ("PERSIST", name))
+    command: Command = ("PERSIST", name) if field is None else ("HPERSIST", name, "FIELDS", 1, field)
+    return _change(connection, name, seen, lambda now: command, field)
 
 
-def _change(connection, name, seen, command) -> Change:  # type: ignore[no-untyped-def]
+def _change(
+    connection: Connection,
+    name: bytes,
+    seen: Expiry | None,
+    command: Callable[[Expiry], Command],
+    field: bytes | None,
+) -> Change:
     """WATCH, compare with what was seen, MULTI: the one command is sent once, and only onto what the person looked at."""
     with connection.redis.pipeline(transaction=True) as pipe:
         pipe.watch(name)
-        before = _read(pipe, name)
+        before = _read(pipe, name, field)
         _compare(seen, before)
         pipe.multi()
         pipe.execute_command(*command(before))
@@ -156,11 +187,12 @@ def _change(connection, name, seen, command) -> Change:  # type: ignore[no-untyp
                 "The key changed in this very moment; nothing was written.", "Look at it again and repeat."
             ) from None
     try:
-        after = _read(connection.redis, name)
+        after = _read(connection.redis, name, field)
     except NotFound:
         after = None
-    audit.tell(ttl_before=before.ttl, ttl_after=after.ttl if after else None, gone=after is None)
-    return Change(before, after, gone=after is None, kept=not done)
+    told = {} if field is None else {"field": to_text(field)[:200]}
+    audit.tell(ttl_before=before.ttl, ttl_after=after.ttl if after else None, gone=after is None, **told)
+    return Change(before, after, gone=after is None, kept=done in (0, [0]))
 
 
 def _compare(seen: Expiry | None, now: Expiry) -> None:

@@ -60,7 +60,12 @@ def value_context(connection: Connection, name: bytes, kind: str, asked: dict[st
         if problem.status in (400, 404, 500):
             raise
         return context | {"problem": problem}
-    return context | {"page": page, "template": f"keys/types/{context['type'].slug}.html"}
+    field_ttls = kind == "hash" and context["may"]["edit_ttls"] and connection.supports("HPEXPIREAT")
+    return context | {
+        "page": page,
+        "field_ttls": field_ttls,
+        "template": f"keys/types/{context['type'].slug}.html",
+    }
 
 
 def _may(connection: Connection, name: bytes) -> dict[str, bool]:

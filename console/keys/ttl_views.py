@@ -17,17 +17,29 @@ from keyspace.servers import Connection
 PRESETS = ("60s", "15m", "1h", "1d", "7d")
 
 
-def _context(connection: Connection, name: bytes, expiry: ttls.Expiry, **more: Any) -> dict[str, Any]:
-    return {"connection": connection, "name": name, "expiry": expiry, "supports_conditions": connection.supports("PEXPIRETIME"),
-            "presets": PRESETS, **more}  # fmt: skip
+def _field(request: HttpRequest) -> bytes | None:
+    """The field of a hash whose TTL is meant, from the address; None: the key's own."""
+    return from_key_id(request.GET["field"]) if request.GET.get("field") else None
+
+
+def _dialog(
+    request: HttpRequest, connection: Connection, name: bytes, form: TtlForm, **more: Any
+) -> HttpResponse:
+    field = _field(request)
+    expiry = ttls.get_ttl(connection, name, field=field)
+    if form.is_bound:
+        form.data = request.POST.dict() | {"seen": sign_seen(expiry)}
+    else:
+        form.initial["seen"] = sign_seen(expiry)
+    context = {"connection": connection, "name": name, "field": field, "expiry": expiry, "form": form, "presets": PRESETS,
+               "supports_conditions": connection.supports("PEXPIRETIME"), **more}  # fmt: skip
+    return render(request, "keys/_ttl.html", context, status=422 if form.is_bound else 200)
 
 
 @require_GET
 def ttl(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
     connection, name = connect(request, server, db), from_key_id(key)
-    expiry = ttls.get_ttl(connection, name)
-    form = TtlForm(initial={"seen": sign_seen(expiry)})
-    return render(request, "keys/_ttl.html", _context(connection, name, expiry, form=form))
+    return _dialog(request, connection, name, TtlForm())
 
 
 @require_POST
@@ -36,7 +48,7 @@ def set_ttl(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
     connection, name = connect(request, server, db), from_key_id(key)
     form = TtlForm(request.POST)
     if not form.is_valid():
-        return _again(request, connection, name, form)
+        return _dialog(request, connection, name, form)
     data = form.cleaned_data
     try:
         change = ttls.set_ttl(
@@ -45,13 +57,14 @@ def set_ttl(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
             seen=form.expected,
             condition=data["condition"],
             may_delete=data["may_delete"],
+            field=_field(request),
             **data["target"],
         )
     except (Conflict, ttls.WouldDelete) as problem:
-        return _again(
+        return _dialog(
             request, connection, name, form, problem=problem, asks=isinstance(problem, ttls.WouldDelete)
         )
-    return _done(request, connection, name, change)
+    return _done(_field(request) or name, change)
 
 
 @require_POST
@@ -59,26 +72,15 @@ def persist(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
     connection, name = connect(request, server, db), from_key_id(key)
     form = PersistForm(request.POST)
     if not form.is_valid():
-        return _again(request, connection, name, TtlForm(request.POST))
+        return _dialog(request, connection, name, TtlForm(request.POST))
     try:
-        change = ttls.persist(connection, name, seen=form.expected)
+        change = ttls.persist(connection, name, seen=form.expected, field=_field(request))
     except Conflict as problem:
-        return _again(request, connection, name, TtlForm(request.POST), problem=problem)
-    return _done(request, connection, name, change)
+        return _dialog(request, connection, name, TtlForm(request.POST), problem=problem)
+    return _done(_field(request) or name, change)
 
 
-def _again(
-    request: HttpRequest, connection: Connection, name: bytes, form: TtlForm, **more: Any
-) -> HttpResponse:
-    """The dialog with what the key's TTL is now; what was typed stays."""
-    expiry = ttls.get_ttl(connection, name)
-    form.data = request.POST.dict() | {"seen": sign_seen(expiry)}
-    return render(
-        request, "keys/_ttl.html", _context(connection, name, expiry, form=form, **more), status=422
-    )
-
-
-def _done(request: HttpRequest, connection: Connection, name: bytes, change: ttls.Change) -> HttpResponse:
+def _done(name: bytes, change: ttls.Change) -> HttpResponse:
     """Nothing to show but a toast: the dialog closes, and the key's pane reads itself again."""
     response = HttpResponse()
     response["HX-Trigger"] = json.dumps(

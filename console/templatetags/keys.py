@@ -56,3 +56,9 @@ def short_in(name: bytes, query: Query) -> str:
 def page_string(query: Query) -> str:
     """The query string of the page itself: what a folder's rows link to keeps the tree, not the folder."""
     return replace(query, folder=None).string()
+
+
+@register.filter
+def field_query(field: bytes | None) -> str:
+    """The query string that means a field of a hash; nothing for the key itself."""
+    return "" if field is None else f"?{urlencode({'field': key_id(field)})}"

@@ -270,3 +270,16 @@ def test_jump_opens_a_server_or_an_exact_key(viewer_client, redis):
     assert viewer_client.get("/jump/?q=test")["Location"] == keys_url()[:-1]
     assert viewer_client.get("/jump/?q=a:b&server=test&db=0")["Location"] == key_url(b"a:b")
     assert viewer_client.get("/jump/?q=")["Location"] == "/"
+
+
+def test_the_ttl_of_a_field_is_offered_and_set(viewer_client, operator_client, redis):
+    redis.hset("h", mapping={"f": "v", "g": "v"})
+    url = key_url(b"h", "key_ttl") + f"?field={key_id(b'f')}"
+    assert url not in viewer_client.get(key_url(b"h")).content.decode()
+    assert url in operator_client.get(key_url(b"h")).content.decode()
+    seen = re.search(r'name="seen" value="([^"]+)"', operator_client.get(url).content.decode())
+    assert seen
+    posted = {"seen": seen.group(1), "way": "in", "duration": "15m"}
+    done = operator_client.post(key_url(b"h", "key_set_ttl") + f"?field={key_id(b'f')}", posted)
+    assert done.status_code == 200
+    assert redis.ttl("h") == -1 and 890 < redis.execute_command("HTTL", "h", "FIELDS", 1, "f")[0] <= 900

@@ -22,9 +22,9 @@ def recording(request: HttpRequest, server: str, number: str) -> JsonResponse:
     header = get_recording(connect(request, server), number)
     began = header.blocks[0][1] if header.blocks else header.began
     ended = max(header.ended or began, header.blocks[-1][1] if header.blocks else began, began + 1)
-    bars = [0] * BARS
+    bars = [0] * max(12, min(BARS, len(header.blocks)))
     for _, at, messages in header.blocks:
-        bars[min(BARS - 1, (at - began) * BARS // (ended - began))] += messages
+        bars[min(len(bars) - 1, (at - began) * len(bars) // (ended - began))] += messages
     facts = {
         "id": header.id, "began": began, "ended": ended, "messages": header.messages, "bars": bars, "gaps": header.gaps,
         "subscriptions": header.subscriptions, "person": header.person, "state": header.state, "why": header.why, "missed": header.missed,

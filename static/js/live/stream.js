@@ -76,7 +76,7 @@ export class Stream {
 
   fillPayload(cell, message) {
     const text = show(message.payload.slice(0, SHOWN), true);
-    const shown = message.big ? `${text}… ${size(message.big.size)}` : message.payload.length > SHOWN ? `${text}…` : text;
+    const shown = message.big ? `${size(message.big.size)} ⋯ ${text}` : message.payload.length > SHOWN ? `${text}…` : text;
     const at = this.highlight ? shown.toLowerCase().indexOf(this.highlight) : -1;
     if (at < 0) { write(cell, shown); return; }
     cell.replaceChildren(...marked(shown, this.highlight));

@@ -17,6 +17,8 @@ class CannotListen(Exception):
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that nobody else can take any more. Raises CannotListen."""
+    if not 0 < port < 65536:
+        raise CannotListen(f"PORT must be a number from 1 to 65535, not {port}.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

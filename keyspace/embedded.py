@@ -93,11 +93,13 @@ def start(
     settings: Mapping[str, str] | None = None,
     binary: Path | None = None,
     on_loading: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> EmbeddedServer:
     """Start a server that keeps its data in `directory`, and wait until it answers. Any thread may call this.
 
     `settings` are directives over KEPT, among them "port" when TCP is wanted too, on loopback. `on_loading`
-    is called once when the data take longer than a second to load. Raises StartFailed.
+    is called once when the data take longer than a second to load, `meanwhile` is something to do while they load.
+    Raises StartFailed.
     """
     directory = directory.absolute()
     socket = socket or socket_path(directory)
@@ -110,6 +112,7 @@ def start(
         server = EmbeddedServer(directory, socket, process, lock)
         try:
             (directory / "pid").write_text(f"{process.pid} {birth_of(process.pid)}\n")
+            meanwhile()
             _await_answer(server, on_loading)
         except BaseException:
             server.stop()

@@ -34,12 +34,22 @@ class SampleServer:
         self.server.stop()
 
 
-def start_sample(directory: Path, *, socket: Path, keys: int | None, say: Say) -> SampleServer:
+def start_sample(
+    directory: Path,
+    *,
+    socket: Path,
+    keys: int | None,
+    say: Say,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> SampleServer:
     """Start the server of `directory` with `keys` sample keys (None: as many as before, or 50 000 the first time).
 
-    `say` is told, in sentences, of what takes longer than a moment. Raises embedded.StartFailed.
+    `say` is told, in sentences, of what takes longer than a moment; `meanwhile` is done while the data load.
+    Raises embedded.StartFailed.
     """
-    server = embedded.start(directory, socket=socket, on_loading=lambda: say("Loading the sample data ..."))
+    server = embedded.start(
+        directory, socket=socket, on_loading=lambda: say("Loading the sample data ..."), meanwhile=meanwhile
+    )
     try:
         redis = _client(server.socket)
         wanted = _fill_when_due(redis, directory / "filled", keys, say)

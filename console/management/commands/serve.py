@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.urls import get_resolver
 
 from console.management.commands.bootstrap import NewPerson, describe_people, make_first_people
 from console.serving import CannotListen, ConsoleServer, listen
@@ -52,9 +53,7 @@ class Command(BaseCommand):
         self.start_worker(running)
         # The last to be pushed is the first to run: a second Ctrl-C does not interrupt the stopping.
         running.callback(_ignore_signals)
-        from console.asgi import application
-
-        server = ConsoleServer(application, on_started=self.announce)
+        server = ConsoleServer(load_application(), on_started=self.announce)
         gc.collect()
         gc.freeze()
         server.run(sockets=[listener])
@@ -67,7 +66,11 @@ class Command(BaseCommand):
         from keyspace.sample.server import start_sample
 
         sample = start_sample(
-            settings.EMBEDDED_SOCKET.parent, socket=settings.EMBEDDED_SOCKET, keys=keys, say=self.say
+            settings.DATA_DIR / "valkey",
+            socket=settings.EMBEDDED_SOCKET,
+            keys=keys,
+            say=self.say,
+            meanwhile=load_application,
         )
         running.callback(sample.stop)
 
@@ -88,6 +91,14 @@ class Command(BaseCommand):
                 "It shows SAMPLE DATA in a Valkey of its own; set REDIS_HOST to look at a server of yours."
             )
         self.say("Ctrl-C stops it and all it started.")
+
+
+def load_application() -> Any:
+    """The application with all its pages: what the first request would otherwise wait for."""
+    from console.asgi import application
+
+    assert get_resolver().url_patterns
+    return application
 
 
 def _leave(number: int, frame: Any) -> None:

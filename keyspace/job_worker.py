@@ -5,6 +5,7 @@ workers are threads of the console's own process.
 """
 
 import contextlib
+import importlib
 import logging
 import os
 import socket
@@ -29,6 +30,13 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.4
 BEAT_SECONDS = 4.0
 DEAD_SECONDS = 30.0
+# Every module with a @job function stands here: a worker has to know it before it runs one.
+KIND_MODULES = (
+    "keyspace.backups.making",
+    "keyspace.backups.opening",
+    "keyspace.backups.restoring",
+    "keyspace.backups.comparing",
+)
 State = Job.State
 
 
@@ -63,6 +71,7 @@ def worker_name() -> str:
 def run_job(job_id: uuid.UUID) -> bool:
     """Claim a waiting job and run it to its end; False when somebody else has it, or it is over."""
     now, worker = timezone.now(), f"{worker_name()} {uuid.uuid4().hex[:8]}"
+    import_kinds()
     claimed = Job.objects.filter(pk=job_id, state=State.WAITING, wants_cancel=False).update(
         state=State.RUNNING, worker=worker, beat_at=now, started_at=now, finished_at=None
     )
@@ -212,8 +221,13 @@ class Worker:
                     log.exception("%s failed", chore.__name__)
 
 
+def import_kinds() -> None:
+    """Import the modules that declare kinds of jobs."""
+    for module in KIND_MODULES:
+        importlib.import_module(module)
+
+
 def start_worker(threads: int = 3) -> Worker:
     """Run jobs in this process, until the Worker is stopped. Call after Django is set up."""
-    import keyspace.backups  # noqa: F401 - its kinds of jobs
-
+    import_kinds()
     return Worker(threads).start()

@@ -164,6 +164,7 @@ def start_job(
     """
     from keyspace import job_worker
 
+    job_worker.import_kinds()
     if kind not in KINDS:
         raise BadInput("There is no such kind of job.")
     new = Job(
@@ -258,6 +259,7 @@ def restart_job(actor: Actor, job_id: str | uuid.UUID) -> Job:
     """Go on with an interrupted, failed or cancelled job from its checkpoint, where its kind can."""
     from keyspace import job_worker
 
+    job_worker.import_kinds()
     found = _controlled(actor, job_id)
     if not KINDS[found.kind].resumable:
         raise BadInput("A job of this kind cannot go on where it stopped.", "Start it anew.")

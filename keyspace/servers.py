@@ -112,8 +112,19 @@ def client_of(server: Server, *, db: int = 0) -> Client:
         if client is None:
             for old in [old for old in _clients if old[0] == server.name and old[1] != key[1]]:
                 _clients.pop(old).close()
-            client = _clients[key] = open_client(endpoint, db=db, max_connections=64)
+            hook = {"redis_connect_func": as_import_source} if server.source == Server.Source.BACKUP else {}
+            client = _clients[key] = open_client(endpoint, db=db, max_connections=64, **hook)
         return client
+
+
+def as_import_source(connection: Any) -> None:
+    """What a connection to an opened backup says first: its keys are shown as of the backup, also those that have expired since."""
+    connection.on_connect()
+    connection.send_command("CLIENT", "IMPORT-SOURCE", "ON")
+    try:
+        connection.read_response()
+    except redis.ResponseError:
+        return  # a scratch server of another family: it hides what has expired
 
 
 def forget_clients() -> None:

@@ -4,7 +4,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 import redis
@@ -74,7 +74,7 @@ def _receive(wire: Wire, names: list[bytes], absolute: bool) -> list[Dump]:
     if not names:
         return []
     expiry = b"PEXPIRETIME" if absolute else b"PTTL"
-    pack = hiredis.pack_command
+    pack: Any = hiredis.pack_command
     now = 0 if absolute else int(time.time() * 1000)
     replies = wire.exchange(b"".join([pack((b"DUMP", name)) + pack((expiry, name)) for name in names]), 2 * len(names))
     out = []
@@ -98,6 +98,11 @@ _TYPES: dict[int, str] = (
 def type_of_payload(payload: bytes) -> str:
     """What TYPE would say, as far as the payload's first byte tells; "unknown" for a newer one."""
     return _TYPES.get(payload[0], "unknown") if payload else "unknown"
+
+
+def type_of(client: Client, name: bytes) -> str:
+    """What TYPE says."""
+    return cast(bytes, client.type(name)).decode()
 
 
 def payload_version(payload: bytes) -> int:

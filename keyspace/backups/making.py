@@ -14,7 +14,7 @@ from django.utils import timezone
 from keyspace.access import Actor, Permission
 from keyspace.backups import dumps, store, verify
 from keyspace.backups.archive import ArchiveWriter
-from keyspace.backups.preflight import refusals
+from keyspace.backups.preflight import choose_kind, refusals
 from keyspace.backups.pull import pull_rdb
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.readable import ReadableWriter
@@ -76,6 +76,12 @@ def _discard(backup_id: str) -> None:
 def back_up(run: Run) -> dict[str, Any]:
     """Make the backup of the row that the service left, and verify what was written."""
     backup = Backup.objects.get(pk=run.params["backup"])
+    make(run, backup)
+    return {"backup": str(backup.pk), "size": backup.size, "keys": sum(backup.keys.values()) if backup.keys else None}
+
+
+def make(run: Run, backup: Backup) -> None:
+    """Make and prove it in the running job. Raises what went wrong, after the row says so and nothing is left of it."""
     began = time.monotonic()
     with _kept_in_order(backup):
         _MAKERS[backup.kind](run, backup)
@@ -85,7 +91,6 @@ def back_up(run: Run) -> dict[str, Any]:
         prove(run, backup)
     else:
         Backup.objects.filter(pk=backup.pk).update(state=State.SAVED)
-    return {"backup": str(backup.pk), "size": backup.size, "keys": sum(backup.keys.values()) if backup.keys else None}
 
 
 @contextmanager
@@ -302,7 +307,7 @@ def _write_readable(run: Run, node: Node, info: dict[str, Any], header: dict[str
 def _write_key(writer: ReadableWriter, client: Client, db: int, dump: dumps.Dump) -> None:
     kind = dumps.type_of_payload(dump.payload)
     if kind not in READABLE:
-        kind = client.type(dump.name).decode()
+        kind = dumps.type_of(client, dump.name)
     for piece in read_typed(client, db, dump.name, kind, dump.expires):
         writer.add(piece)
 
@@ -310,6 +315,9 @@ def _write_key(writer: ReadableWriter, client: Client, db: int, dump: dumps.Dump
 _MAKERS: dict[str, Callable[[Run, Backup], None]] = {
     "snapshot": _save_on_server, "aof": _save_on_server, "pull": _pull, "export": _export, "readable": _export,
 }  # fmt: skip
+
+
+__all__ = ["age", "begin_backup", "choose_kind", "make", "newest_verified", "prove"]
 
 
 def newest_verified(server: str) -> Backup | None:

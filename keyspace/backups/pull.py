@@ -43,7 +43,7 @@ def pull_rdb(
     that is not a whole RDB, Unavailable when it falls silent.
     """
     client = open_client(endpoint, protocol=2, socket_timeout=max(endpoint.timeout, 10))
-    connection = client.connection_pool.make_connection()
+    connection: Any = client.connection_pool.make_connection()
     try:
         connection.connect()
         _introduce(connection, version)

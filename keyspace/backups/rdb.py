@@ -8,7 +8,7 @@ checker and by loading it (see `scratch`): they know every type, also those that
 import re
 from dataclasses import dataclass, field
 
-import anycrc
+import anycrc  # type: ignore[import-untyped]
 
 _crc64 = anycrc.Model("CRC64-REDIS")
 _MAGIC = re.compile(rb"(REDIS)(\d{4})|(VALKEY)(\d{3})")

@@ -20,6 +20,7 @@ from keyspace.wire import Wire, open_wire
 EXAMPLES = 20
 EXISTING = {"skip": "leave what is there", "different": "overwrite what differs", "overwrite": "overwrite everything"}
 TTLS = {"original": "expire at the original time", "remaining": "live on for what was left at the backup", "none": "never expire"}
+_pack: Callable[[tuple[bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 _BATCH, _BATCH_BYTES = 250, 4 * 1024 * 1024
 Keep = Callable[[list[Dump]], None]
 Fallback = Callable[[Dump], Iterable[TypedPiece]]
@@ -150,7 +151,7 @@ def _expiry(dump: Dump, policy: Policy) -> int:
 
 def _packed(dump: Dump, policy: Policy, replace: bool) -> bytes:
     words = (b"RESTORE", dump.name, _expiry(dump, policy), dump.payload, b"ABSTTL")
-    return hiredis.pack_command((*words, b"REPLACE") if replace else words)
+    return _pack((*words, b"REPLACE") if replace else words)
 
 
 def _fall_back(wire: Wire, dump: Dump, policy: Policy, report: Report, fallback: Fallback | None, reply: Exception) -> None:

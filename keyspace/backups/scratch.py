@@ -23,7 +23,7 @@ from keyspace.backups.rdb import Damaged
 from keyspace.children import Process, birth_of, end_child, spawn
 from keyspace.embedded import LONGEST_SOCKET_PATH, find_binary
 from keyspace.errors import Unavailable
-from keyspace.servers import Client, Endpoint, open_client
+from keyspace.servers import Client, Endpoint, as_import_source, open_client
 
 DATABASES = 1024
 _LOOK_SECONDS = 0.01
@@ -79,13 +79,6 @@ class Scratch:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def as_import_source(connection: Any) -> None:
-    """What each connection to a frozen scratch server says first."""
-    connection.on_connect()
-    connection.send_command("CLIENT", "IMPORT-SOURCE", "ON")
-    connection.read_response()
 
 
 def binaries() -> list[Path]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -134,7 +134,7 @@ def where_saved(client: Client, kind: str) -> str:
     try:
         facts: dict[str, str] = {}
         for name in names:
-            facts |= client.config_get(name)
+            facts |= cast(dict[str, str], client.config_get(name))
     except (redis.ResponseError, Problem):
         return "on the server (it does not tell where: CONFIG is denied)"
     return "/".join(facts[name].rstrip("/") for name in names if facts.get(name))

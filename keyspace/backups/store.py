@@ -163,7 +163,7 @@ def open_raw(name: str) -> IO[bytes]:
     """The file as it lies. Raises NotFound."""
     away = remote()
     try:
-        return away.open(name, "rb") if away is not None else (directory() / name).open("rb")  # type: ignore[no-any-return]
+        return away.open(name, "rb") if away is not None else (directory() / name).open("rb")
     except FileNotFoundError:
         raise NotFound("The file of this backup is gone from the store.", "Somebody may have removed it there.") from None
 

@@ -8,7 +8,7 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -28,7 +28,7 @@ class NotTyped(Problem):
     status = 422
 
 
-def pack(data: bytes) -> Any:
+def pack(data: Any) -> Any:
     """Bytes as JSON holds them."""
     try:
         return data.decode()
@@ -162,7 +162,7 @@ def _group(client: Client, name: bytes, group: dict[str, Any]) -> Piece:
     at = "-"
     while page := client.xpending_range(name, title, min=at, max="+", count=PIECE):
         pending += [[pack(p["message_id"]), pack(p["consumer"]), p["time_since_delivered"], p["times_delivered"]] for p in page]
-        at = "(" + page[-1]["message_id"].decode()
+        at = "(" + cast(bytes, page[-1]["message_id"]).decode()
     return {
         "name": pack(title), "last_id": pack(group["last-delivered-id"]), "read": group.get("entries-read"),
         "consumers": [pack(consumer) for consumer in consumers], "pending": pending,

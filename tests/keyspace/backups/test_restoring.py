@@ -1,0 +1,198 @@
+"""Round trips: every type through a backup and back, within a generation and across."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from keyspace import job_worker
+from keyspace.backups import making, services
+from keyspace.backups.services import RestoreOrder
+from keyspace.errors import BadInput, Conflict, Denied
+from keyspace.models import Backup, Job
+from tests.keyspace.backups.samples import contents, fill, fill_hash_field_ttl
+from tests.servers import RunningServer
+from tests.shared_servers import shared_server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def finish(job: Job) -> Job:
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def back_up(connection: Any, kind: str) -> Backup:
+    backup = making.begin_backup(connection, kind)
+    assert backup.job is not None
+    assert finish(backup.job).state == "done", backup.job.problem
+    backup.refresh_from_db()
+    return backup
+
+
+def restore(connection: Any, backup: Backup, **order: Any) -> Job:
+    return finish(services.restore_backup(connection, backup_id=str(backup.pk), order=RestoreOrder(**({"dry": False} | order))))
+
+
+@pytest.mark.parametrize("kind", ["pull", "export", "readable"])
+def test_every_type_comes_back(kind: str, any_server: RunningServer, make_server: Any, connection_as: Callable[..., Any]) -> None:
+    connection = connection_as("admin", server=make_server(any_server))
+    with any_server.client() as client:
+        fill(client)
+        fill_hash_field_ttl(client)
+        before = contents(client)
+        backup = back_up(connection, kind)
+        if kind == "pull" and any_server.kind == "redis8":
+            assert backup.state == "unverifiable"
+            return
+        client.flushall()
+        job = restore(connection, backup)
+        assert (job.state, job.problem, job.result.get("failed")) == ("done", "", 0), job.result
+        after = contents(client)
+        assert after.keys() == before.keys()
+        assert {name: after[name] for name in after if after[name] != before[name]} == {}
+        if b"hash-ttl" in before:
+            assert client.execute_command("HPTTL", "hash-ttl", "FIELDS", 1, "goes")[0] > 3_500_000
+
+
+@pytest.mark.parametrize(("source", "target"), [("redis7", "valkey9"), ("valkey9", "redis7"), ("valkey8", "redis8"), ("valkey9", "valkey8")])
+def test_across_generations(source: str, target: str, make_server: Any, connection_as: Callable[..., Any]) -> None:
+    """Payloads that the target does not take go by their typed form."""
+    here, there = shared_server(source), shared_server(target)
+    with here.client() as client, there.client() as other:
+        fill(client)
+        backup = back_up(connection_as("admin", server=make_server(here, "from")), "pull")
+        into = connection_as("admin", server=make_server(there, "to"))
+        job = restore(into, backup)
+        assert (job.state, job.result["failed"]) == ("done", 0), (job.problem, job.result)
+        assert contents(other) == contents(client)
+
+
+def test_dry_run_counts_and_writes_nothing(server: RunningServer, redis: Any, connection_as: Callable[..., Any]) -> None:
+    redis.mset({"same": 1, "differs": 2, "gone": 3})
+    redis.set("expires", 1, px=700)
+    connection = connection_as("admin")
+    backup = back_up(connection, "export")
+    redis.set("differs", "other")
+    redis.delete("gone")
+    time.sleep(0.8)
+    before = contents(redis)
+    job = restore(connection, backup, dry=True)
+    found = {name: job.result[name] for name in ("new", "same", "different", "expired", "restored")}
+    assert found == {"new": 1, "same": 1, "different": 1, "expired": 1, "restored": 0}
+    assert job.result["examples"]["different"] == ["differs"]
+    assert contents(redis) == before
+
+
+@pytest.mark.parametrize(("existing", "value"), [("skip", b"new"), ("different", b"old"), ("overwrite", b"old")])
+def test_existing_keys(existing: str, value: bytes, redis: Any, connection_as: Callable[..., Any]) -> None:
+    redis.set("a\xff", "old")
+    connection = connection_as("admin")
+    backup = back_up(connection, "pull")
+    redis.set("a\xff", "new")
+    job = restore(connection, backup, existing=existing)
+    assert redis.get("a\xff") == value
+    if existing != "skip":
+        way_back = Backup.objects.get(pk=job.result["overwritten"]["backup"])
+        restore(connection, way_back, existing="overwrite")
+        assert redis.get("a\xff") == b"new"
+
+
+def test_ttl_policies(redis: Any, connection_as: Callable[..., Any]) -> None:
+    redis.set("k", 1, ex=1000)
+    connection = connection_as("admin")
+    backup = back_up(connection, "pull")
+    Backup.objects.filter(pk=backup.pk).update(created_at=backup.created_at)
+    original = redis.execute_command("PEXPIRETIME", "k")
+    redis.delete("k")
+    restore(connection, backup, ttl="original")
+    assert redis.execute_command("PEXPIRETIME", "k") == original
+    redis.delete("k")
+    restore(connection, backup, ttl="none")
+    assert redis.ttl("k") == -1
+    redis.delete("k")
+    restore(connection, backup, ttl="remaining")
+    assert 990_000 < redis.pttl("k") <= 1_001_000
+
+
+def test_what_expired_comes_back_only_when_asked(redis: Any, connection_as: Callable[..., Any]) -> None:
+    redis.set("short", 1, px=600)
+    connection = connection_as("admin")
+    backup = back_up(connection, "pull")
+    time.sleep(0.7)
+    assert restore(connection, backup).result["expired"] == 1
+    assert not redis.exists("short")
+    restore(connection, backup, expired=True)
+    assert redis.exists("short")
+
+
+def test_chosen_keys_into_another_db(server: RunningServer, redis: Any, connection_as: Callable[..., Any]) -> None:
+    redis.mset({"session:1": 1, "session:2": 2, "other": 3})
+    connection = connection_as("admin")
+    for kind in ("pull", "export", "readable"):
+        backup = back_up(connection, kind)
+        restore(connection, backup, match=b"session:*", to_db=7)
+        with server.client(db=7) as other:
+            assert sorted(other.keys()) == [b"session:1", b"session:2"]
+            other.flushdb()
+        restore(connection, backup, names=(b"other",), to_db=7)
+        with server.client(db=7) as other:
+            assert other.keys() == [b"other"]
+            other.flushdb()
+
+
+def test_whole_server_restore_keeps_a_safety_backup(redis: Any, connection_as: Callable[..., Any]) -> None:
+    redis.mset({"a": 1, "b": 2})
+    connection = connection_as("admin")
+    backup = back_up(connection, "pull")
+    redis.delete("a")
+    redis.set("later", 1)
+    with pytest.raises(BadInput, match="type its name"):
+        services.restore_backup(connection, backup_id=str(backup.pk), order=RestoreOrder(dry=False, empty=True))
+    assert redis.exists("later")
+    job = finish(services.restore_backup(connection, backup_id=str(backup.pk), order=RestoreOrder(dry=False, empty=True), confirmed="test"))
+    assert job.state == "done", job.problem
+    assert sorted(redis.keys()) == [b"a", b"b"]
+    assert job.result["counts"] == {"0": 2}
+    safety = Backup.objects.get(pk=job.result["safety"])
+    assert safety.state == "loaded"
+    assert safety.reason == "before a restore"
+    restore(connection, safety)
+    assert redis.exists("later")
+
+
+def test_restore_into_a_cluster(new_cluster: Callable[..., Any], redis: Any, make_server: Any, connection_as: Callable[..., Any]) -> None:
+    redis.mset({f"key:{number}": number for number in range(200)})
+    backup = back_up(connection_as("admin"), "pull")
+    cluster = new_cluster(primaries=3)
+    job = restore(connection_as("admin", server=make_server(cluster.nodes[1], "cluster")), backup)
+    assert (job.state, job.result["restored"]) == ("done", 200), job.problem
+    assert cluster.client().get("key:77") == b"77"
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_only_admins(role: str, redis: Any, connection_as: Callable[..., Any]) -> None:
+    backup = back_up(connection_as("admin"), "export")
+    weak = connection_as(role)
+    assert [found.pk for found in services.get_backups(weak).backups] == [backup.pk]
+    for refused in (
+        lambda: services.start_backup(weak, kind="pull"), lambda: services.open_backup(weak, backup_id=str(backup.pk)),
+        lambda: services.delete_backup(weak, backup_id=str(backup.pk)), lambda: services.download_backup(weak, backup_id=str(backup.pk)),
+        lambda: services.restore_backup(weak, backup_id=str(backup.pk), order=RestoreOrder()),
+        lambda: services.compare_backup(weak, backup_id=str(backup.pk)), lambda: services.verify_backup(weak, backup_id=str(backup.pk)),
+    ):  # fmt: skip
+        with pytest.raises(Denied):
+            refused()
+
+
+def test_the_last_verified_backup_stays(redis: Any, connection_as: Callable[..., Any]) -> None:
+    redis.set("a", 1)
+    connection = connection_as("admin")
+    first = back_up(connection, "pull")
+    with pytest.raises(Conflict, match="last verified"):
+        services.delete_backup(connection, backup_id=str(first.pk))
+    back_up(connection, "pull")
+    services.delete_backup(connection, backup_id=str(first.pk))
+    assert Backup.objects.count() == 1

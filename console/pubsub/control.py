@@ -49,7 +49,9 @@ def _recheck(user: Any = None) -> None:
 
 
 def _on_grant(instance: Grant, **_: Any) -> None:
-    announce({"type": "live.recheck", "user": instance.user_id})  # by id: the person may have just been removed
+    announce(
+        {"type": "live.recheck", "user": instance.user_id}
+    )  # by id: the person may have just been removed
 
 
 def _on_server(instance: Server, **_: Any) -> None:

@@ -37,7 +37,9 @@ class PublishForm(forms.Form):
     def _message(data: dict[str, Any]) -> bytes:
         if data.get("file"):
             if data["file"].size > limit("PUBLISH_BYTES"):
-                raise ValueError(f"A message may be {limit('PUBLISH_BYTES')} bytes long; this file is {data['file'].size}.")
+                raise ValueError(
+                    f"A message may be {limit('PUBLISH_BYTES')} bytes long; this file is {data['file'].size}."
+                )
             return bytes(data["file"].read())
         text = data.get("payload", "").replace("\r\n", "\n")  # a form sends every line end as two
         if data.get("format") == "hex":

@@ -48,4 +48,8 @@ def delete(request: HttpRequest, server: str, number: str) -> HttpResponse:
 
 
 def _show(request: HttpRequest, connection: Connection) -> HttpResponse:
-    return render(request, "pubsub/_recordings.html", {"connection": connection, "recordings": list_recordings(connection)})
+    return render(
+        request,
+        "pubsub/_recordings.html",
+        {"connection": connection, "recordings": list_recordings(connection)},
+    )

@@ -10,11 +10,19 @@ urlpatterns = [
     path("servers/<server:server>/pubsub/events/", views.events, name="pubsub_events"),
     path("servers/<server:server>/pubsub/set_events/", views.set_events, name="pubsub_set_events"),
     path("servers/<server:server>/pubsub/recordings/", recording_views.recordings, name="pubsub_recordings"),
-    path("servers/<server:server>/pubsub/recordings/<slug:number>/", recording_views.recording, name="pubsub_recording"),
+    path(
+        "servers/<server:server>/pubsub/recordings/<slug:number>/",
+        recording_views.recording,
+        name="pubsub_recording",
+    ),
     path(
         "servers/<server:server>/pubsub/recordings/<slug:number>/download/",
         recording_views.download,
         name="pubsub_download",
     ),
-    path("servers/<server:server>/pubsub/recordings/<slug:number>/delete/", recording_views.delete, name="pubsub_delete"),
+    path(
+        "servers/<server:server>/pubsub/recordings/<slug:number>/delete/",
+        recording_views.delete,
+        name="pubsub_delete",
+    ),
 ]

@@ -6,7 +6,7 @@ import weakref
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import redis
+import hiredis
 
 from keyspace.errors import explain
 from keyspace.pubsub.kept import Kept
@@ -14,7 +14,7 @@ from keyspace.pubsub.link import Link, now_ms
 from keyspace.pubsub.subscriptions import Kind, Subscription
 from keyspace.pubsub.viewers import Viewer, control_frame
 from keyspace.pubsub.views import Recorder, View, ViewKey
-from keyspace.pubsub.wire import Replies
+from keyspace.pubsub.wire import Replies, error_of
 from keyspace.servers import Endpoint
 
 FLUSH_EVERY = 0.06  # seconds
@@ -209,13 +209,13 @@ class Hub:
     def on_subscribed(self, link: Link, subscription: Subscription) -> None:
         self._set_problem(subscription, "")
 
-    def on_refused(self, link: Link, subscription: Subscription, error: str) -> None:
-        moved = error.split(" ")
+    def on_refused(self, link: Link, subscription: Subscription, error: hiredis.ReplyError) -> None:
+        moved = str(error).split(" ")
         if moved[0] == "MOVED" and len(moved) == 3:
             self._move(subscription, moved[2])
             return
         link.wanted.discard(subscription)
-        self._set_problem(subscription, explain(redis.ResponseError(error)).sentence)
+        self._set_problem(subscription, explain(error_of(error)).sentence)
 
     def _move(self, subscription: Subscription, address: str) -> None:
         """A shard channel lives on the node its slot is on."""

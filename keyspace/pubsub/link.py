@@ -32,7 +32,7 @@ class Listener(Protocol):
 
     def on_subscribed(self, link: "Link", subscription: Subscription) -> None: ...
 
-    def on_refused(self, link: "Link", subscription: Subscription, error: str) -> None: ...
+    def on_refused(self, link: "Link", subscription: Subscription, error: hiredis.ReplyError) -> None: ...
 
     def on_moved_away(self, link: "Link", subscription: Subscription) -> None: ...
 
@@ -168,7 +168,7 @@ class Link:
     def control(self, reply: Any) -> None:
         """A reply that is no message: a confirmation, a refusal, an answer to PING."""
         if isinstance(reply, hiredis.ReplyError):
-            self._refused(str(reply))
+            self._refused(reply)
         elif isinstance(reply, list) and reply[0] in _KIND_OF:
             self._confirmed(True, Subscription(_KIND_OF[reply[0]], reply[1]))
         elif isinstance(reply, list) and reply[0] in _KIND_LEFT and reply[1] is not None:
@@ -177,7 +177,7 @@ class Link:
             self._delay, self._probed = time.perf_counter() - self._probed, None
         self._maybe_back()
 
-    def _refused(self, error: str) -> None:
+    def _refused(self, error: hiredis.ReplyError) -> None:
         if not self._asked:
             return
         subscribe, subscription = self._asked.popleft()

@@ -221,7 +221,7 @@ async def read_recording(
             continue
         read: Callable[[], list[tuple[int, Any]]] = lambda at=block: list(
             read_messages(recordings_directory(), header, block=at)
-        )  # type: ignore[misc]  # noqa: E731
+        )  # type: ignore[misc]
         rows = await asyncio.to_thread(read)
         rows = [
             (at, row)

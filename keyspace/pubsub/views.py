@@ -58,7 +58,7 @@ class View:
             if counts.slow_filter:
                 recorder.gap(TOO_SLOW, since=runs[0][0], until=runs[-1][0], messages=counts.slow_filter)
         if self.viewers and counts.received:
-            self._shed(runs, counts, max(100, int(seconds / self.cost)))
+            self._shed(runs, counts, self.quota(seconds, self.cost))
             self._show(runs, counts)
 
     def _show(self, runs: Runs, counts: Counts) -> None:
@@ -91,6 +91,11 @@ class View:
         return runs, counts
 
     @staticmethod
+    def quota(seconds: float, cost: float) -> int:
+        """How many messages may be encoded now."""
+        return max(100, int(seconds / cost))
+
+    @staticmethod
     def _shed(runs: Runs, counts: Counts, quota: int) -> None:
         for place, (at, part) in enumerate(runs):
             if len(part) > quota:
@@ -106,7 +111,11 @@ class View:
         by = [[channel.decode("utf-8", "surrogateescape"), count] for channel, count in top]
         others = len(self._by_channel) - len(top)
         self._by_channel = Counter()
-        self.tell(control_frame("tick", droppable=True, at=at, by=by, rest=rest, others=others, subs=self._told(totals)))
+        self.tell(
+            control_frame(
+                "tick", droppable=True, at=at, by=by, rest=rest, others=others, subs=self._told(totals)
+            )
+        )
 
     def _told(self, totals: Totals) -> list[list[object]]:
         """[kind, name, messages, bytes] a subscription; a pattern's not where the guard leaves out some of what it matched."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import hiredis
 import redis
+from redis._parsers.base import BaseParser
 
 from keyspace.servers import Endpoint, connection_options
 
@@ -65,7 +66,7 @@ class Wire(asyncio.Protocol):
         self.send(*command)
         reply = await waiting
         if isinstance(reply, hiredis.ReplyError):
-            raise redis.ResponseError(str(reply))
+            raise error_of(reply)
         return reply
 
     def stream(self, on_replies: Callable[[Replies], None]) -> None:
@@ -80,6 +81,12 @@ class Wire(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+
+def error_of(reply: hiredis.ReplyError) -> Exception:
+    """The exception that redis-py has for an error reply."""
+    error: Exception = BaseParser.parse_error(str(reply))
+    return error
 
 
 async def open_wire(endpoint: Endpoint) -> Wire:
@@ -119,6 +126,7 @@ async def _sign_in(wire: Wire, endpoint: Endpoint) -> None:
         await wire.ask("AUTH", *credentials)
     try:
         await wire.ask("CLIENT", "SETNAME", "keyspace-console-live")
-    except redis.ResponseError as error:
-        if "NOAUTH" in str(error):
-            raise
+    except redis.AuthenticationError:
+        raise
+    except redis.ResponseError:
+        pass  # a name is a courtesy

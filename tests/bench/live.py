@@ -79,12 +79,19 @@ def climb(scene: Scene, listener: str) -> int:
     """The highest rate of the ladder of which every message arrived."""
     highest = 0
     for rate in LADDER:
-        part = scene.watch(1) if listener == "watch" else Part("listen", scene.server.socket, CHANNEL, ready=True)
+        part = (
+            scene.watch(1)
+            if listener == "watch"
+            else Part("listen", scene.server.socket, CHANNEL, ready=True)
+        )
         sent, kept = publish(scene.server, rate, SECONDS)
         time.sleep(1)
         result = part.stop()
         arrived = result["viewers"][0]["shown"] if listener == "watch" else result["received"]
-        print(f"  {listener} {rate}: sent {sent} ({'kept' if kept else 'not kept'}), whole {arrived}", flush=True)
+        print(
+            f"  {listener} {rate}: sent {sent} ({'kept' if kept else 'not kept'}), whole {arrived}",
+            flush=True,
+        )
         if arrived != sent or not kept:
             break
         highest = rate
@@ -145,7 +152,10 @@ def overload(scene: Scene, rate: int) -> Figures:
     time.sleep(3)
     counts = viewer.stop()["viewers"][0]
     accounted = counts["shown"] + counts["dropped"]
-    print(f"  overload {rate}: sent {sent}, shown {counts['shown']}, dropped {counts['dropped']}, gaps {counts.get('gaps', 0)}", flush=True)
+    print(
+        f"  overload {rate}: sent {sent}, shown {counts['shown']}, dropped {counts['dropped']}, gaps {counts.get('gaps', 0)}",
+        flush=True,
+    )
     idle_p95, busy_p95 = (percentile([took for took, _ in times], 0.95) for times in (quiet, loaded))
     return {
         "live_overload_memory": figure(most - before, None, "MB of growth"),

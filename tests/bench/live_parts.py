@@ -53,7 +53,9 @@ def publish(path: str, channel: str, rate: str, seconds: str) -> dict[str, Any]:
 
 
 def packed(channel: str) -> bytes:
-    payload = b'{"at":%d,"asset":"BRL","alias":"@external/BRL","amount":"965.38","id":"019a2c5741' % time.time_ns()
+    payload = (
+        b'{"at":%d,"asset":"BRL","alias":"@external/BRL","amount":"965.38","id":"019a2c5741' % time.time_ns()
+    )
     return bytes(hiredis.pack_command(("PUBLISH", channel, payload.ljust(SIZE - 2, b"x") + b'"}')))
 
 
@@ -150,7 +152,9 @@ class Browser:
             counts["received"] += received
             counts["dropped"] += buffer + slow
             counts["shown"] += matched - buffer
-            if stamp := _STAMP.search(frame):  # of the first message of the frame, the one that waited longest
+            if stamp := _STAMP.search(
+                frame
+            ):  # of the first message of the frame, the one that waited longest
                 self.latencies.append((time.time_ns() - int(stamp[1])) / 1e6)
         elif frame.startswith(b'{"t":"missed"'):
             missed = json.loads(frame)["counts"]

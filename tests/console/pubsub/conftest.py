@@ -111,9 +111,13 @@ async def open_live(transactional_db: None) -> AsyncIterator[OpenLive]:
     channel_layers.backends.clear()
     sockets: list[LiveSocket] = []
 
-    async def open_socket(user: Any, *, server: str = "test", origin: bytes = ORIGIN, client: Any = None) -> LiveSocket:
+    async def open_socket(
+        user: Any, *, server: str = "test", origin: bytes = ORIGIN, client: Any = None
+    ) -> LiveSocket:
         client = client or (await sync_to_async(sign_in)(user) if user is not None else None)
-        cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items()) if client else ""
+        cookies = (
+            "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items()) if client else ""
+        )
         scope = {
             "type": "websocket", "path": f"/servers/{server}/live/", "query_string": b"", "subprotocols": [], "client": ["10.1.2.3", 4321],
             "headers": [(b"origin", origin), (b"host", b"localhost"), (b"cookie", cookies.encode())],

@@ -32,7 +32,14 @@ async def test_messages_arrive_whole_and_in_order(open_live: Any, viewer: Any, r
     sent = [b"message %d" % number for number in range(5000)]
     await publish(redis, "orders", *sent)
     assert await socket.messages(5000) == [payload.decode() for payload in sent]
-    assert socket.counts == {"received": 5000, "matched": 5000, "shown": 5000, "buffer": 0, "browser": 0, "slow_filter": 0}
+    assert socket.counts == {
+        "received": 5000,
+        "matched": 5000,
+        "shown": 5000,
+        "buffer": 0,
+        "browser": 0,
+        "slow_filter": 0,
+    }
 
 
 async def test_bytes_that_are_no_text_survive(open_live: Any, viewer: Any, redis: Any) -> None:
@@ -55,7 +62,9 @@ async def test_channels_patterns_and_shard_channels_together(open_live: Any, vie
     assert socket.counts["received"] == 3
 
 
-async def test_a_viewer_gets_no_copies_that_others_subscriptions_caused(open_live: Any, viewer: Any, operator: Any, redis: Any) -> None:
+async def test_a_viewer_gets_no_copies_that_others_subscriptions_caused(
+    open_live: Any, viewer: Any, operator: Any, redis: Any
+) -> None:
     exact, pattern = await open_live(viewer), await open_live(operator)
     await exact.watch(("channel", "a.b"))
     await pattern.watch(("pattern", "a.*"))
@@ -64,7 +73,9 @@ async def test_a_viewer_gets_no_copies_that_others_subscriptions_caused(open_liv
     assert await exact.is_quiet()
 
 
-async def test_one_subscription_whatever_the_number_of_viewers(open_live: Any, viewer: Any, redis: Any) -> None:
+async def test_one_subscription_whatever_the_number_of_viewers(
+    open_live: Any, viewer: Any, redis: Any
+) -> None:
     sockets = [await open_live(viewer) for _ in range(5)]
     for socket in sockets:
         await socket.watch(("channel", "orders"))
@@ -101,7 +112,9 @@ async def test_the_set_changes_while_it_runs(open_live: Any, viewer: Any, redis:
         {"channel": "pay*"},
     ],
 )
-async def test_filters_run_on_the_server(open_live: Any, viewer: Any, redis: Any, wanted: dict[str, Any]) -> None:
+async def test_filters_run_on_the_server(
+    open_live: Any, viewer: Any, redis: Any, wanted: dict[str, Any]
+) -> None:
     socket = await open_live(viewer)
     await socket.watch(("pattern", "*"), filter=wanted)
     await publish(redis, "other", b'{"asset": "USD", "items": [{"n": 1}]}', b"no json")
@@ -112,16 +125,22 @@ async def test_filters_run_on_the_server(open_live: Any, viewer: Any, redis: Any
     assert (socket.counts["received"], socket.counts["matched"], socket.counts["shown"]) == (3, 1, 1)
 
 
-async def test_a_filter_that_is_not_understood_is_told_and_changes_nothing(open_live: Any, viewer: Any, redis: Any) -> None:
+async def test_a_filter_that_is_not_understood_is_told_and_changes_nothing(
+    open_live: Any, viewer: Any, redis: Any
+) -> None:
     socket = await open_live(viewer)
     await socket.watch(("channel", "a"))
-    await socket.send("watch", subscriptions=[["channel", "a"]], filter={"mode": "regex", "text": "(unclosed"})
+    await socket.send(
+        "watch", subscriptions=[["channel", "a"]], filter={"mode": "regex", "text": "(unclosed"}
+    )
     assert "regular expression" in (await socket.until("problem"))["sentence"]
     await publish(redis, "a", b"still here")
     assert await socket.messages(1) == ["still here"]
 
 
-async def test_a_regular_expression_that_never_ends_harms_nobody(open_live: Any, viewer: Any, operator: Any, redis: Any) -> None:
+async def test_a_regular_expression_that_never_ends_harms_nobody(
+    open_live: Any, viewer: Any, operator: Any, redis: Any
+) -> None:
     slow, other = await open_live(viewer), await open_live(operator)
     await slow.watch(("channel", "a"), filter={"mode": "regex", "text": r"(a|aa)+$"})
     await other.watch(("channel", "a"))
@@ -134,7 +153,9 @@ async def test_a_regular_expression_that_never_ends_harms_nobody(open_live: Any,
     assert slow.counts["slow_filter"] == 50
 
 
-async def test_a_big_payload_shows_its_beginning_and_is_whole_on_demand(open_live: Any, viewer: Any, redis: Any) -> None:
+async def test_a_big_payload_shows_its_beginning_and_is_whole_on_demand(
+    open_live: Any, viewer: Any, redis: Any
+) -> None:
     socket = await open_live(viewer)
     await socket.watch(("channel", "big"))
     payload = "é".encode() * 5_000_000
@@ -163,7 +184,9 @@ async def test_a_channel_outside_the_grant_is_refused_and_a_pattern_shows_only_w
     assert socket.counts["received"] == 1
 
 
-async def test_key_events_name_only_keys_of_the_grant(open_live: Any, make_person: Any, server_row: Any, redis: Any) -> None:
+async def test_key_events_name_only_keys_of_the_grant(
+    open_live: Any, make_person: Any, server_row: Any, redis: Any
+) -> None:
     await asyncio.to_thread(redis.config_set, "notify-keyspace-events", "AKE")
     person = await sync_to_async(make_person)("ana", "viewer", server=server_row, patterns=["session:*"])
     socket = await open_live(person)
@@ -230,7 +253,9 @@ async def test_signing_out_ends_the_stream(open_live: Any, viewer: Any) -> None:
     assert (await socket.until("closed"))["code"] == 4401
 
 
-async def test_a_session_that_ended_elsewhere_is_noticed_within_the_recheck(open_live: Any, viewer: Any, settings: Any) -> None:
+async def test_a_session_that_ended_elsewhere_is_noticed_within_the_recheck(
+    open_live: Any, viewer: Any, settings: Any
+) -> None:
     settings.LIVE_RECHECK_SECONDS = 0.2
     from django.contrib.sessions.models import Session
 

@@ -59,7 +59,7 @@ def socket_path(directory: Path) -> Path:
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return path
     mark = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"keyspace-{os.getuid()}-{mark}" / "valkey.sock"
+    return Path(tempfile.gettempdir()) / f"keyspace-sockets-{os.getuid()}-{mark}" / "valkey.sock"
 
 
 @dataclass

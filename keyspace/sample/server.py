@@ -1,9 +1,10 @@
 """The sample server: an embedded Valkey that is filled the first time, topped up later, and kept moving."""
 
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis as redis_py
@@ -16,22 +17,56 @@ from keyspace.sample import KEYS, fill, top_up, traffic
 _WORTH_WAITING_FOR = 100_000
 _STOP_SECONDS = 3.0
 _PAUSE_BEFORE_TOP_UP = 2.0
+_LOOK_SECONDS, _LONGEST_PAUSE = 2.0, 60.0
 Say = Callable[[str], None]
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class SampleServer:
-    """A running sample server of about `keys` keys; `stop` it."""
+    """A running sample server of about `keys` keys; `stop` it. When its Valkey ends by itself, it is started anew."""
 
     server: embedded.EmbeddedServer
     keys: int
-    ending: threading.Event
-    thread: threading.Thread
+    ending: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        for work in (self._move, self._watch):
+            self.threads.append(threading.Thread(target=work, name=f"sample{work.__name__}", daemon=True))
+            self.threads[-1].start()
 
     def stop(self) -> None:
         self.ending.set()
-        self.thread.join(_STOP_SECONDS)
+        for thread in self.threads:
+            thread.join(_STOP_SECONDS)
         self.server.stop()
+
+    def _move(self) -> None:
+        # The console answers its first requests before anything heavy begins.
+        if self.ending.wait(_PAUSE_BEFORE_TOP_UP):
+            return
+        redis = _client(self.server.socket)
+        with suppress(redis_py.RedisError):
+            top_up(redis, self.keys)
+        traffic(redis, self.ending, keys=self.keys)
+
+    def _watch(self) -> None:
+        """Start the Valkey again when it has gone: somebody sent it SHUTDOWN, or the kernel took its memory."""
+        pause = _LOOK_SECONDS
+        while not self.ending.wait(pause):
+            if self.server.process.poll() is None:
+                pause = _LOOK_SECONDS
+                continue
+            log.warning(
+                "the sample server ended with %s; it is started again", self.server.process.returncode
+            )
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            try:
+                self.server.stop()
+                self.server = embedded.start(self.server.directory, socket=self.server.socket)
+            except embedded.StartFailed as error:
+                log.error("%s", error)
 
 
 def start_sample(
@@ -51,14 +86,10 @@ def start_sample(
         directory, socket=socket, on_loading=lambda: say("Loading the sample data ..."), meanwhile=meanwhile
     )
     try:
-        redis = _client(server.socket)
-        wanted = _fill_when_due(redis, directory / "filled", keys, say)
-        ending = threading.Event()
-        thread = threading.Thread(
-            target=_live, args=(redis, ending, wanted), name="sample traffic", daemon=True
-        )
-        thread.start()
-        return SampleServer(server, wanted, ending, thread)
+        wanted = _fill_when_due(_client(server.socket), directory / "filled", keys, say)
+        sample = SampleServer(server, wanted)
+        sample.start()
+        return sample
     except BaseException:
         server.stop()
         raise
@@ -105,12 +136,3 @@ def _every_tenth(wanted: int, say: Say) -> Callable[[int], None]:
             say(f"  {done:,} of {wanted:,}")
 
     return progress
-
-
-def _live(redis: "redis_py.Redis", ending: threading.Event, keys: int) -> None:
-    # The console answers its first requests before anything heavy begins.
-    if ending.wait(_PAUSE_BEFORE_TOP_UP):
-        return
-    with suppress(redis_py.RedisError):
-        top_up(redis, keys)
-    traffic(redis, ending, keys=keys)

@@ -159,6 +159,13 @@ def test_what_tests_need_holds_all_that_running_needs() -> None:
     report(sorted(pins("requirements.lock") - pins("requirements-dev.lock")))
 
 
+def test_every_dependency_is_locked() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    locked = {re.split(r"[\[=]", pin)[0].replace("_", "-") for pin in pins("requirements.lock")}
+    wanted = {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in project["dependencies"]}
+    report(sorted(wanted - locked))
+
+
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "requirements-node.lock"])
 def test_every_locked_package_has_a_hash(lock: str) -> None:
     blocks = re.split(r"(?m)^(?=[a-z0-9])", text(lock))

@@ -1,5 +1,7 @@
 """Servers that are configured outside: REDIS_HOST and its neighbours, and the TOML file named by CONSOLE_SERVERS."""
 
+import base64
+import binascii
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,6 +14,8 @@ _TEXTS = {"host", "socket", "username", "password", "ca_cert", "client_cert", "c
 _FILES = {"ca_cert", "client_cert", "client_key"}
 _NUMBERS = {"port", "db"}
 _SWITCHES = {"tls", "tls_check_hostname", "read_only"}
+_KINDS = {**dict.fromkeys(_TEXTS, str), **dict.fromkeys(_NUMBERS, int), **dict.fromkeys(_SWITCHES, bool)}
+ENVIRONMENTS = ("", "production", "staging", "development")
 
 
 class BadConfiguration(Exception):
@@ -40,6 +44,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         "db": _number("REDIS_DB", environ.get("REDIS_DB") or "0"), "tls": environ.get("REDIS_TLS", "").lower() in _YES,
         "environment": environ.get("REDIS_ENVIRONMENT", ""), "ca_cert": _pem("REDIS_CA_CERT", environ.get("REDIS_CA_CERT", "")),
     }  # fmt: skip
+    _check_environment("REDIS_ENVIRONMENT", fields["environment"])
     name = re.sub(r"[^a-z0-9_.-]+", "-", (environ.get("REDIS_NAME") or host).lower()).strip("-._") or "redis"
     return {name[:64]: fields}
 
@@ -52,21 +57,27 @@ def _number(what: str, text: str) -> int:
 
 def _pem(what: str, value: str) -> str:
     """PEM text given as such, as base64 of it, or as the path of a file."""
-    import base64
-    import binascii
-
     if not value or "-----BEGIN" in value:
         return value.replace("\\n", "\n")
-    path = Path(value)
-    if len(value) < 1024 and path.is_file():
-        return path.read_text()
+    for read in (_from_base64, _from_file):
+        text = read(value)
+        if "-----BEGIN" in text:
+            return text
+    raise BadConfiguration(f"{what} is neither a certificate (PEM) nor a file that can be read.")
+
+
+def _from_base64(value: str) -> str:
     try:
-        text = base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        text = ""
-    if "-----BEGIN" not in text:
-        raise BadConfiguration(f"{what} is neither a certificate (PEM) nor a file that can be read.")
-    return text
+        return base64.b64decode("".join(value.split()), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _from_file(value: str) -> str:
+    try:
+        return Path(value).read_text()
+    except (OSError, ValueError):
+        return ""
 
 
 def read_servers_file(path: Path) -> dict[str, dict[str, Any]]:
@@ -79,22 +90,41 @@ def read_servers_file(path: Path) -> dict[str, dict[str, Any]]:
         raise BadConfiguration(f"CONSOLE_SERVERS: {path} is not TOML: {error}.") from None
     except KeyError:
         raise BadConfiguration(f"CONSOLE_SERVERS: {path} has no [servers.<name>] table.") from None
+    if not isinstance(tables, dict):
+        raise BadConfiguration(f"CONSOLE_SERVERS: {path} has no [servers.<name>] table.")
     return {name: _from_table(name, table) for name, table in tables.items()}
 
 
 def _from_table(name: str, table: dict[str, Any]) -> dict[str, Any]:
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name):
-        raise BadConfiguration(f"CONSOLE_SERVERS: {name!r} must be lower-case letters, digits, dots, dashes and underscores.")
+        rule = "must be lower-case letters, digits, dots, dashes and underscores"
+        raise BadConfiguration(f"CONSOLE_SERVERS: {name!r} {rule}.")
+    if not isinstance(table, dict):
+        raise BadConfiguration(f"CONSOLE_SERVERS: {name} is not a table.")
     table = dict(table)
     if "password_file" in table:
-        table["password"] = Path(table.pop("password_file")).read_text().rstrip("\r\n")
+        table["password"] = _secret(name, table.pop("password_file"))
     for field, value in table.items():
-        kinds = {**dict.fromkeys(_TEXTS, str), **dict.fromkeys(_NUMBERS, int), **dict.fromkeys(_SWITCHES, bool)}
-        if field not in kinds or not isinstance(value, kinds[field]):
-            raise BadConfiguration(f"CONSOLE_SERVERS: {name}.{field} = {type(value).__name__} is not understood.")
+        if type(value) is not _KINDS.get(field):
+            raise BadConfiguration(
+                f"CONSOLE_SERVERS: {name}.{field} = {type(value).__name__} is not understood."
+            )
     for field in _FILES & table.keys():
         table[field] = _pem(f"CONSOLE_SERVERS: {name}.{field}", table[field])
+    _check_environment(f"CONSOLE_SERVERS: {name}.environment", table.get("environment", ""))
     return {"source": "file", **table}
+
+
+def _secret(name: str, path: Any) -> str:
+    try:
+        return Path(path).read_text().rstrip("\r\n")
+    except (OSError, TypeError, UnicodeDecodeError):
+        raise BadConfiguration(f"CONSOLE_SERVERS: {name}.password_file cannot be read.") from None
+
+
+def _check_environment(what: str, value: str) -> None:
+    if value not in ENVIRONMENTS:
+        raise BadConfiguration(f"{what} must be one of {', '.join(ENVIRONMENTS[1:])}, not {value!r}.")
 
 
 def sync_servers(configured: Mapping[str, Mapping[str, Any]]) -> None:
@@ -104,11 +134,16 @@ def sync_servers(configured: Mapping[str, Mapping[str, Any]]) -> None:
     """
     from keyspace.models import Server
 
-    shown = {field.name for field in Server._meta.get_fields()} - {"password", "client_key"}
+    fields_of_row = [
+        field for field in Server._meta.concrete_fields if field.name not in ("id", "name", "changed_at")
+    ]
+    as_new = {field.name: field.get_default() for field in fields_of_row} | {"host": ""}
     for name, fields in configured.items():
         known = Server.objects.filter(name=name).first()
         if known is not None and known.source == Server.Source.STORED:
-            raise BadConfiguration(f"A server called {name} is already stored: rename it on the Servers page, or the configured one.")
-        defaults = {"host": "", **{field: value for field, value in fields.items() if field in shown}}
-        if known is None or any(getattr(known, field) != value for field, value in defaults.items()):
-            Server.objects.update_or_create(name=name, defaults=defaults)
+            raise BadConfiguration(
+                f"A server called {name} is already stored: remove it on the Servers page, or rename the configured one."
+            )
+        wanted = {field: fields.get(field, value) for field, value in as_new.items()}
+        if known is None or any(getattr(known, field) != value for field, value in wanted.items()):
+            Server.objects.update_or_create(name=name, defaults=wanted)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from keyspace.types.base import Page
+from keyspace.types.hyperloglog import MAGIC
 from keyspace.types.reading import PageForm, Reading, gone
 
 WINDOW = 64 * 1024
@@ -57,8 +58,11 @@ class BitmapPage(Page):
 def read_bits(reading: Reading) -> BitmapPage:
     start, name = reading.asked["bit"], reading.name
     low = start // 8
-    total, data, there = reading.ask(
-        ("STRLEN", name), ("GETRANGE", name, low, low + WINDOW - 1), ("EXISTS", name)
+    total, head, data, there = reading.ask(
+        ("STRLEN", name),
+        ("GETRANGE", name, 0, 3),
+        ("GETRANGE", name, low, low + WINDOW - 1),
+        ("EXISTS", name),
     )
     if not there:
         raise gone(name)
@@ -71,6 +75,7 @@ def read_bits(reading: Reading) -> BitmapPage:
         start=start,
         end=end,
         set_bits=reading.ask(("BITCOUNT", name))[0] if total <= COUNTED else None,
+        offered=("range", "bitmap", "hyperloglog") if head == MAGIC else ("range", "bitmap"),
         next=None if following is None else reading.with_(bit=following),
         previous=reading.with_(bit=None) if start else None,
     )

@@ -8,7 +8,7 @@ from django import forms
 from keyspace.encoding import from_key_id, key_id
 from keyspace.errors import NotFound, Problem, TooLarge
 from keyspace.types.base import Page
-from keyspace.types.elements import Element, label
+from keyspace.types.elements import Element, figures, label
 from keyspace.types.reading import PageForm, Reading, gone, is_refused, mapping
 from keyspace.types.stream_ids import IdField, id_time
 
@@ -31,7 +31,7 @@ class IdentityField(forms.CharField):
 
 
 class ConsumersForm(PageForm):
-    """Without a `group`, the stream's first."""
+    """Without a `group`, the one with the most to do."""
 
     group = IdentityField()
 
@@ -102,7 +102,7 @@ def read_consumers(reading: Reading) -> GroupPage:
     if group is None:
         return GroupPage(total=total, groups=groups, group=None)
     if group.consumers > MOST:
-        raise TooLarge(f"This group has {group.consumers:,} consumers, more than can be listed.")
+        raise TooLarge(f"This group has {figures(group.consumers)} consumers, more than can be listed.")
     told = reading.ask(("XINFO", "CONSUMERS", reading.name, group.name.data))[0]
     return GroupPage(
         rows=tuple(_consumer(mapping(each)) for each in told), total=total, groups=groups, group=group
@@ -136,7 +136,7 @@ def _groups(reading: Reading) -> tuple[int, tuple[GroupRow, ...]]:
         raise info
     told = mapping(info)
     if told["groups"] > MOST:
-        raise TooLarge(f"This stream has {told['groups']:,} groups, more than can be listed.")
+        raise TooLarge(f"This stream has {figures(told['groups'])} groups, more than can be listed.")
     groups = reading.ask(("XINFO", "GROUPS", reading.name))[0]
     return told["length"], tuple(_group(mapping(each)) for each in groups)
 
@@ -152,7 +152,7 @@ def _group(told: dict[str, Any]) -> GroupRow:
 def _chosen(reading: Reading, groups: tuple[GroupRow, ...]) -> GroupRow | None:
     wanted = reading.asked["group"]
     if wanted is None:
-        return groups[0] if groups else None
+        return max(groups, key=lambda group: (group.pending, group.consumers), default=None)
     for group in groups:
         if group.address == key_id(wanted):
             return group

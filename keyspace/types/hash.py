@@ -6,6 +6,7 @@ steps that shrink when they are large.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -15,7 +16,7 @@ from keyspace.encoding import from_key_id, key_id
 from keyspace.errors import NotFound, TooLarge
 from keyspace.types.base import Face, KeyType, Page
 from keyspace.types.bounds import LOADED, PAGE_BYTES, SHOWN, WHOLE, Budget
-from keyspace.types.elements import Element, element, label
+from keyspace.types.elements import Element, element, figures, label
 from keyspace.types.reading import Reading, is_refused, pairs
 from keyspace.types.scanning import Scan, ScanForm, exact, onward, scan
 from keyspace.wire import Command
@@ -37,7 +38,7 @@ class HashRow:
 class HashPage(Page):
     """`rows` are HashRows."""
 
-    @property
+    @cached_property
     def has_ttls(self) -> bool:
         """Whether any of these fields ends before its hash."""
         return any(row.ttl is not None for row in self.rows)
@@ -130,7 +131,7 @@ class HashType(KeyType):
         length = reading.ask(("HSTRLEN", name, field))[0]
         if length > WHOLE:
             raise TooLarge(
-                f"The value of this field has {length:,} bytes, more than the console reads at once."
+                f"The value of this field has {figures(length)} bytes, more than the console reads at once."
             )
         value = reading.ask(("HGET", name, field))[0]
         if value is None:

@@ -16,7 +16,7 @@ from keyspace.errors import BadInput, NotFound, TooLarge
 from keyspace.globs import compile_glob, is_glob
 from keyspace.types.base import Face, KeyType, Page
 from keyspace.types.bounds import LOADED, WHOLE
-from keyspace.types.elements import Element, element
+from keyspace.types.elements import Element, element, figures
 from keyspace.types.json_answers import LENGTHS, describe, flat, get, is_small, length_in
 from keyspace.types.json_paths import PathField, Steps, parse_path, path_text
 from keyspace.types.reading import BytesField, PageForm, Reading, StartForm, gone
@@ -134,7 +134,7 @@ def _object(reading: Reading, steps: Steps, length: int | None) -> dict[str, Any
         return _children(reading, steps, [find.decode("utf-8", "replace")], 1, listed=False)
     if (length or 0) > MOST_KEYS:
         return {
-            "note": f"This object has {length:,} keys, more than the module can list in pieces: name one to open it."
+            "note": f"This object has {figures(length or 0)} keys, more than the module can list in pieces: name one to open it."
         }
     answer = reading.ask(("JSON.OBJKEYS", reading.name, path_text(steps)))[0]
     keys = flat(answer) or []

@@ -14,7 +14,7 @@ from django import forms
 from keyspace.errors import BadInput, NotFound
 from keyspace.types.base import Face, KeyType, Page
 from keyspace.types.bounds import WHOLE
-from keyspace.types.elements import Element, element
+from keyspace.types.elements import Element, element, figures
 from keyspace.types.reading import BytesField, Reading, StartForm, pairs
 from keyspace.types.scanning import ScanForm, exact, onward, scan
 from keyspace.wire import Command
@@ -144,7 +144,8 @@ def _page(
         total=total,
         next=reading.with_(start=end) if rows and end < within else None,
         previous=reading.with_(start=max(0, start - reading.asked["count"]) or None) if start else None,
-        note=note or ("" if within == total else f"{within:,} of {total:,} members are in this range."),
+        note=note
+        or ("" if within == total else f"{figures(within)} of {figures(total)} members are in this range."),
         offered=_offered([score for _, _, score in rows]),
     )
 

@@ -135,21 +135,25 @@ FILL = {
     "list": "t[#t+1]='element '..n",
     "set": "t[#t+1]='member '..n",
     "zset": "t[#t+1]=n t[#t+1]='member '..n",
-    "stream": None,
-    "string": None,
+    "stream": "t={n..'-1','f','value '..n}",
+    "string": "",
 }
-PUSH = {"hash": "HSET", "list": "RPUSH", "set": "SADD", "zset": "ZADD"}
-MILLION = "for i=0,{last} do local t={{}} for j=1,1000 do local n=i*1000+j {each} end redis.call('{push}',KEYS[1],unpack(t)) end"
-STREAM = "for i=1,{last} do redis.call('XADD',KEYS[1],i..'-1','f','value '..i) end"
+PUSH = {"hash": "HSET", "list": "RPUSH", "set": "SADD", "zset": "ZADD", "stream": "XADD", "string": ""}
+FILL_SCRIPT = "for n=ARGV[1]+1,ARGV[1]+1000 do local t={{}} {each} redis.call('{push}',KEYS[1],unpack(t)) end"
 
 
 def fill(redis: Any, kind: str, name: str, thousands: int) -> None:
+    """A thousand elements a script, so that none of them runs into a timeout on a busy machine."""
     if kind == "string":
         redis.setrange(name, thousands * 64_000, b"end")
-    elif kind == "stream":
-        redis.eval(STREAM.format(last=thousands * 1000), 1, name)
-    else:
-        redis.eval(MILLION.format(last=thousands - 1, each=FILL[kind], push=PUSH[kind]), 1, name)
+        return
+    script = FILL_SCRIPT.format(each=FILL[kind], push=PUSH[kind])
+    pipe = redis.pipeline(transaction=False)
+    for thousand in range(thousands):
+        pipe.eval(script, 1, name, thousand * 1000)
+        if thousand % 50 == 49:
+            pipe.execute()
+    pipe.execute()
 
 
 @pytest.mark.parametrize("kind", FILL)

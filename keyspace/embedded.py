@@ -108,19 +108,18 @@ def start(
         _end_leftover(directory)
         socket.unlink(missing_ok=True)
         options = KEPT | dict(settings or {}) | {"dir": str(directory), "unixsocket": str(socket)}
-        process = _spawn(binary or find_binary(), options, directory)
-        server = EmbeddedServer(directory, socket, process, lock)
-        try:
-            (directory / "pid").write_text(f"{process.pid} {birth_of(process.pid)}\n")
-            meanwhile()
-            _await_answer(server, on_loading)
-        except BaseException:
-            server.stop()
-            raise
-        return server
+        server = EmbeddedServer(directory, socket, _spawn(binary or find_binary(), options, directory), lock)
     except BaseException:
         lock.close()
         raise
+    try:
+        (directory / "pid").write_text(f"{server.process.pid} {birth_of(server.process.pid)}\n")
+        meanwhile()
+        _await_answer(server, on_loading)
+    except BaseException:
+        server.stop()
+        raise
+    return server
 
 
 def _prepare(directory: Path, socket: Path) -> IO[str]:

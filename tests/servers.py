@@ -169,23 +169,15 @@ def _try_start(
         base |= dict.fromkeys(
             ("enable-debug-command", "enable-module-command", "enable-protected-configs"), "local"
         )
-        base |= {"cluster-port": bus_port} if settings.get("cluster-enabled") == "yes" else {}
+    if settings.get("cluster-enabled") == "yes":
+        base["cluster-port"] = bus_port
     base |= _tls_settings(certificates, tls_port) if certificates else {}
     base |= settings
-    path = directory / "server.conf"
-    path.write_text("\n".join([*_config_lines(base), *extra, ""]))
+    (directory / "server.conf").write_text("\n".join([*_config_lines(base), *extra, ""]))
     (directory / "log").touch()
-    command = [str(binary), str(path)]
-    chosen = base["port"]
-    server = RunningServer(
-        kind,
-        directory,
-        int(str(chosen)),
-        tls_port if tls else 0,
-        _spawn(command, directory),
-        command,
-        certificates,
-    )
+    command, tls_port = [str(binary), str(directory / "server.conf")], tls_port if tls else 0
+    process = _spawn(command, directory)
+    server = RunningServer(kind, directory, int(str(base["port"])), tls_port, process, command, certificates)
     _running[id(server)] = server
     return server
 

@@ -31,7 +31,7 @@ class Avro(Reading):
     def decode(self, data: bytes, limits: Limits, *, partial: bool = False) -> Layer:
         if not data.startswith(MAGIC):
             raise DecodeError("These bytes do not begin as an Avro container does.")
-        source = Source(data, limits)
+        source = Source(data, limits, partial=partial)
         source.take(len(MAGIC))
         try:
             schema, codec, mark = _header(source)
@@ -78,7 +78,8 @@ def _block(source: Source, schema: Schema, codec: str, mark: bytes, rows: Node) 
     count, length = long(source), long(source)
     if count < 0:
         raise DecodeError("A block of the Avro container has a negative length.")
-    inner = Source(_CODECS[codec](source.take(length), source.limits), source.limits)
+    packed = source.run(length) if codec == "null" else source.take(length)
+    inner = Source(_CODECS[codec](packed, source.limits), source.limits, partial=source.partial)
     inner.items = source.items
     for _ in range(count):
         schema.read(inner, rows.value.append, 1)

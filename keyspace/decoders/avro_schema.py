@@ -5,7 +5,7 @@ from typing import Any
 
 from keyspace.decoders.base import DecodeError
 from keyspace.decoders.structured import Source
-from keyspace.decoders.tree import Kind, Node, Put, binary, number, text, word
+from keyspace.decoders.tree import Kind, Node, Put, number, text, word
 
 Read = Callable[[Source, Put, int], None]
 _DEEPEST = 60
@@ -170,15 +170,11 @@ def _enum(symbols: list[str]) -> Read:
 def _fixed(width: Any) -> Read:
     if not isinstance(width, int) or width < 0:
         raise DecodeError("The Avro schema has a fixed type without a size.")
-    return lambda source, put, depth: put(binary(source.take(width)))
+    return lambda source, put, depth: put(source.binary(width))
 
 
 def _text(source: Source) -> Node:
-    data = source.take(long(source))
-    try:
-        return text(data.decode())
-    except UnicodeDecodeError:
-        return binary(data)
+    return source.string(long(source))
 
 
 def _bool(source: Source, put: Put, depth: int) -> None:
@@ -195,6 +191,6 @@ _PRIMITIVES: dict[str, Read] = {
     "long": lambda source, put, depth: put(number(long(source))),
     "float": lambda source, put, depth: put(number(float(source.unpack("<f")))),
     "double": lambda source, put, depth: put(number(float(source.unpack("<d")))),
-    "bytes": lambda source, put, depth: put(binary(source.take(long(source)))),
+    "bytes": lambda source, put, depth: put(source.binary(long(source))),
     "string": lambda source, put, depth: put(_text(source)),
 }

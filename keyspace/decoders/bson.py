@@ -7,7 +7,7 @@ from bson.decimal128 import Decimal128
 from keyspace.decoders.base import GLANCE, DecodeError
 from keyspace.decoders.structured import Source, Structured
 from keyspace.decoders.times import instant
-from keyspace.decoders.tree import Kind, Node, Put, number, tag, text, word
+from keyspace.decoders.tree import CUT, Kind, Node, Put, number, tag, text, word
 
 _DOCUMENT, _ARRAY = 0x03, 0x04
 _CODE_WITH_SCOPE = 0x0F
@@ -89,7 +89,9 @@ def _string(source: Source) -> str:
     length = int.from_bytes(source.take(4), "little", signed=True)
     if length < 1:
         raise DecodeError("A string of the BSON data has no length.")
-    data = source.take(length)
+    data = source.run(length)
+    if len(data) < length:
+        return data.decode("utf-8", "ignore") + CUT
     if data[-1]:
         raise DecodeError("A string of the BSON data does not end where it says.")
     return data[:-1].decode("utf-8", "backslashreplace")
@@ -102,8 +104,8 @@ def _signed(source: Source, width: int) -> int:
 def _binary(source: Source) -> Node:
     length = _signed(source, 4)
     subtype = source.byte()
-    data = source.take(length)
-    shown = [[text("hex"), text(data.hex())], [text("subType"), number(subtype)]]
+    data = source.run(length)
+    shown = [[text("hex"), text(data.hex() + CUT * (len(data) < length))], [text("subType"), number(subtype)]]
     return tag("binary", Node(Kind.MAP, shown))
 
 

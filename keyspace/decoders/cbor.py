@@ -8,7 +8,7 @@ from keyspace.decoders.cbor_writing import MARK, write
 from keyspace.decoders.msgpack import looks_meant
 from keyspace.decoders.notation import parse
 from keyspace.decoders.structured import Source, Structured
-from keyspace.decoders.tree import Kind, Node, Put, binary, number, tag, text, word
+from keyspace.decoders.tree import CUT, Kind, Node, Put, number, tag, word
 
 _SIMPLE = {20: False, 21: True, 22: None}
 _FLOATS = {25: ">e", 26: ">f", 27: ">d"}
@@ -145,13 +145,16 @@ def _simple(source: Source, info: int) -> Node:
 
 
 def _string(source: Source, major: int, length: int | None, info: int) -> Node:
-    data = source.take(length) if length is not None else _chunks(source, major)
+    if length is None:
+        data = _chunks(source, major)
+        source = Source(data, source.limits)
+        length = len(data)
     if major == 2:
-        return binary(data, info)
-    try:
-        return text(data.decode(), info)
-    except UnicodeDecodeError as error:
-        raise DecodeError("A text of the CBOR data is not UTF-8.") from error
+        return source.binary(length, info)
+    node = source.string(length, info)
+    if node.kind is not Kind.TEXT:
+        raise DecodeError("A text of the CBOR data is not UTF-8.")
+    return node
 
 
 def _chunks(source: Source, major: int) -> bytes:
@@ -167,10 +170,11 @@ def _chunks(source: Source, major: int) -> bytes:
 
 def _as_bignum(node: Node, code: int, info: int, inside: Node) -> None:
     """Show tags 2 and 3 as the integer they are."""
-    value = int(inside.value[1].value or "0", 16)
+    digits = inside.value[1].value
+    if digits.endswith(CUT):
+        return
+    value = int(digits or "0", 16)
     if value.bit_length() > 1 << 20:
         raise Full("an integer is longer than a million bits.")
-    plain = number(
-        -1 - value if code == 3 else value, ("big", info, inside.form, len(inside.value[1].value) // 2)
-    )
+    plain = number(-1 - value if code == 3 else value, ("big", info, inside.form, len(digits) // 2))
     node.kind, node.value, node.form = plain.kind, plain.value, plain.form

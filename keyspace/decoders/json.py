@@ -7,18 +7,15 @@ from dataclasses import replace
 from keyspace.decoders.base import EDITED, DecodeError, Full, Layer, Limits, Reading
 from keyspace.decoders.notation import Notation, parse
 from keyspace.decoders.structured import Ended, print_tree
-from keyspace.decoders.text import utf8
-from keyspace.decoders.tree import Node, Printer, Style, is_plain
+from keyspace.decoders.tree import Node, Printer, Style
+from keyspace.decoders.utf8 import utf8
 
 _BEGINS = re.compile(rb'[ \t\r\n]*[{\["]')
-_STYLES = (
-    Style(indent=None, colon=":"),
-    Style(indent=None, comma=", "),
-    Style(indent="  "),
-    Style(indent="    "),
-    Style(indent="\t"),
-    Style(indent=None, comma=","),
+_ONE_LINE = tuple(
+    Style(indent=None, comma=comma, colon=colon) for comma, colon in ((",", ":"), (", ", ": "), (",", ": "))
 )
+"""As JavaScript and Go write, as Python does, and as some do by hand."""
+_INDENT = re.compile(r"[\[{]\n([ \t]*)")
 
 
 class Json(Reading):
@@ -52,7 +49,7 @@ class Json(Reading):
         if notation.root is None:
             raise DecodeError("The part that was read has no JSON value yet.")
         layer = print_tree(notation.root, limits, why=why, cut=partial)
-        return replace(layer, kind="json", note=_odd(notation.root, layer))
+        return replace(layer, kind="json", note=_odd(layer))
 
     def encode(self, text: str, like: bytes = b"") -> bytes:
         """Laid out as `like` was; as it was typed where `like` follows no layout of ours. Raises DecodeError for text that is not JSON."""
@@ -61,8 +58,9 @@ class Json(Reading):
         return (_write(root, style) if style else text).encode()
 
 
-def _odd(root: Node, layer: Layer) -> str:
-    if layer.cut or is_plain(root):
+def _odd(layer: Layer) -> str:
+    """The note, with a word on what a tree has that JSON should not."""
+    if layer.cut or layer.kind == "json":
         return layer.note
     return f"NaN and Infinity are no JSON of the standard. {layer.note}".strip()
 
@@ -84,7 +82,8 @@ def _style_of(like: bytes) -> Style | None:
     lead, end = source[: source.index(core)], source[source.index(core) + len(core) :]
     in_ascii = core.isascii() and bool(re.search(r"\\u(?:00[7-9a-f]|0[1-9a-f]|[1-9a-f])[0-9a-f]+", core))
     html = bool(re.search(r"\\u00(?:3c|3e|26)", core))
-    for style in _STYLES:
+    indent = _INDENT.search(core)
+    for style in [Style(indent=indent.group(1))] if indent else _ONE_LINE:
         fitting = replace(style, lead=lead, end=end, ascii=in_ascii, slash="\\/" in core, html=html)
         if _write(root, fitting) == source:
             return fitting

@@ -1,6 +1,7 @@
 """MessagePack, with a reader of our own: bounded, and true to how each value was written (the spec's format bytes).
 
-Binary is shown as ``{"$bytes": "00ff"}``, an extension as ``{"$ext": [type, "00ff"]}``, the timestamp extension as ``{"$timestamp": "…Z"}``.
+Binary is shown as ``{"$bytes": "00ff"}``, an extension as ``{"$ext": [type, "00ff"]}``, the timestamp extension as
+``{"$timestamp": "…Z"}``.
 """
 
 import struct
@@ -10,7 +11,7 @@ from keyspace.decoders.msgpack_writing import write
 from keyspace.decoders.notation import parse
 from keyspace.decoders.structured import Source, Structured
 from keyspace.decoders.times import instant
-from keyspace.decoders.tree import Kind, Node, Put, binary, number, tag, text, word
+from keyspace.decoders.tree import Kind, Node, Put, number, tag, text, word
 
 _WORDS = {0xC0: None, 0xC2: False, 0xC3: True}
 _UINTS = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
@@ -52,7 +53,7 @@ class Msgpack(Structured):
         elif head < 0xA0 or head in _LISTS:
             self._list(source, put, head, source.uint(_LISTS[head]) if head in _LISTS else head & 15, depth)
         elif head < 0xC0 or head in _STRINGS:
-            put(_string(source.take(source.uint(_STRINGS[head]) if head in _STRINGS else head & 31), head))
+            put(source.string(source.uint(_STRINGS[head]) if head in _STRINGS else head & 31, head))
         elif head in _WORDS:
             put(word(_WORDS[head], head))
         else:
@@ -87,14 +88,6 @@ class Msgpack(Structured):
             return None
 
 
-def _string(data: bytes, head: int) -> Node:
-    """A str that is not UTF-8 (old writers put bytes there) is shown as bytes, and its head keeps it a str."""
-    try:
-        return text(data.decode(), head)
-    except UnicodeDecodeError:
-        return binary(data, head)
-
-
 def _scalar(source: Source, head: int) -> Node:
     if head in _UINTS:
         return number(source.uint(_UINTS[head]), head)
@@ -103,7 +96,7 @@ def _scalar(source: Source, head: int) -> Node:
     if head in _FLOATS:
         return number(float(source.unpack(_FLOATS[head])), head)
     if head in _BINARIES:
-        return binary(source.take(source.uint(_BINARIES[head])), head)
+        return source.binary(source.uint(_BINARIES[head]), head)
     if head in _EXTS or head in _FIXED_EXTS:
         length = source.uint(_EXTS[head]) if head in _EXTS else _FIXED_EXTS[head]
         return _extension(source.byte(), source.take(length), head)

@@ -9,12 +9,14 @@ import re
 
 from keyspace.decoders.base import DecodeError, Full, Limits
 from keyspace.decoders.structured import Ended
-from keyspace.decoders.tree import Kind, Node, Put, text
+from keyspace.decoders.tree import CUT, Kind, Node, Put, text
 
 _SPACE = re.compile(r"[ \t\r\n]*+")
+_SPACES = " \t\r\n"
 _STRING = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"')
+_KEY = re.compile(rf"[ \t\r\n]*+({_STRING.pattern})[ \t\r\n]*+:")
 _BEGUN = re.compile(
-    r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z'
+    r'("[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+)(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z'
 )
 _NUMBER = re.compile(
     r"-?(?:0x[0-9a-f]++|(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?+|Infinity)|NaN"
@@ -43,19 +45,21 @@ class Notation:
         self.root = node
 
     def _next(self, *, or_end: bool = False) -> str:
-        found = _SPACE.match(self.source, self.at)
-        self.at = found.end() if found else self.at
-        if self.at < len(self.source):
-            return self.source[self.at]
-        if or_end:
-            return ""
+        """The next sign that is no space, not yet passed over."""
+        char = self.source[self.at : self.at + 1]
+        if char in _SPACES:
+            found = _SPACE.match(self.source, self.at)
+            self.at = found.end() if found else self.at
+            char = self.source[self.at : self.at + 1]
+        if char or or_end:
+            return char
         raise Ended("The JSON text ends before its value does.")
 
     def _value(self, put: Put, depth: int) -> None:
         self._count(depth)
         char = self._next()
         if char == '"':
-            put(text(self._string()))
+            self._string(put)
         elif char in "{[":
             self.at += 1
             node = Node(Kind.MAP if char == "{" else Kind.LIST, [])
@@ -73,15 +77,19 @@ class Notation:
         if self.items % 1024 == 0:
             self.limits.check_time()
 
-    def _string(self) -> str:
+    def _string(self, put: Put) -> None:
         found = _STRING.match(self.source, self.at)
         if found is None:
-            if _BEGUN.match(self.source, self.at):
-                raise Ended("The JSON text ends within a string.")
-            raise self._wrong("this string has a character or an escape that is not allowed, or does not end")
+            begun = _BEGUN.match(self.source, self.at)
+            if begun is None:
+                raise self._wrong(
+                    "this string has a character or an escape that is not allowed, or does not end"
+                )
+            put(text(_unquoted(begun.group(1) + '"') + CUT))
+            raise Ended("The JSON text ends within a string.")
         self.at = found.end()
         token = found.group()
-        return str(json.loads(token)) if "\\" in token else token[1:-1]
+        put(Node(Kind.TEXT, _unquoted(token) if "\\" in token else token[1:-1]))
 
     def _atom(self, put: Put) -> None:
         if found := _NUMBER.match(self.source, self.at):
@@ -126,21 +134,35 @@ class Notation:
             _untag(node)
 
     def _pair(self, node: Node, depth: int) -> None:
+        if found := _KEY.match(self.source, self.at):
+            pair = [text(_unquoted(found.group(1)))]
+            self.at = found.end()
+            self._count(depth)
+            node.value.append(pair)
+        else:
+            pair = self._odd_key(node, depth)
+        self._value(pair.append, depth + 1)
+
+    def _odd_key(self, node: Node, depth: int) -> list[Node]:
+        """A key that is no text, or not followed by a colon as it should be."""
         if self._next() != '"' and not self.tags:
             raise self._wrong("a key in double quotes was expected")
-        keys: list[Node] = []
-        self._value(keys.append, depth + 1)
-        pair = [keys[0]]
+        pair: list[Node] = []
+        self._value(pair.append, depth + 1)
         node.value.append(pair)
         if self._next() != ":":
             raise self._wrong("':' was expected")
         self.at += 1
-        self._value(pair.append, depth + 1)
+        return pair
 
     def _wrong(self, what: str) -> DecodeError:
         line = self.source.count("\n", 0, self.at) + 1
         column = self.at - self.source.rfind("\n", 0, self.at)
         return DecodeError(f"Not valid JSON at line {line}, column {column}: {what}.")
+
+
+def _unquoted(token: str) -> str:
+    return str(json.loads(token)) if "\\" in token else token[1:-1]
 
 
 def _untag(node: Node) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from keyspace.decoders.base import GLANCE, DecodeError
 from keyspace.decoders.structured import Source, Structured
-from keyspace.decoders.tree import Kind, Node, Put, binary, number, tag, text, word
+from keyspace.decoders.tree import Kind, Node, Put, number, tag, word
 
 _BEGINS = re.compile(
     rb'(?:N;|b:[01];|i:[-+]?[0-9]+;|d:[-+0-9.EINFA]+;|[sSE]:[0-9]+:"|a:[0-9]+:\{|[OC]:[0-9]+:")',
@@ -47,6 +47,9 @@ class Php(Structured):
             return self._pairs(source, node, _count(source), depth)
         if letter in b"OC":
             return self._object(source, put, letter, depth)
+        if letter == b"s":
+            _quoted(source, put)
+            return _expect(source, b";")
         if letter not in _SCALARS:
             raise DecodeError(f"PHP's serialize has no type {letter.decode('latin-1')!r}.")
         put(_SCALARS[letter](source))
@@ -69,13 +72,14 @@ class Php(Structured):
 
     def _object(self, source: Source, put: Put, letter: bytes, depth: int) -> None:
         """``O``: properties. ``C``: bytes of the class's own making."""
-        both = Node(Kind.LIST, [_string_node(_quoted(source))])
+        both = Node(Kind.LIST, [])
         put(tag("object", both))
+        _quoted(source, both.value.append)
         _expect(source, b":")
         if letter == b"C":
             length = _count(source)
             _expect(source, b"{")
-            both.value.append(_string_node(source.take(length)))
+            both.value.append(source.string(length))
             return _expect(source, b"}")
         properties = Node(Kind.MAP, [])
         both.value.append(properties)
@@ -100,30 +104,12 @@ def _count(source: Source) -> int:
     return _number(source.until(b":"))
 
 
-def _quoted(source: Source) -> bytes:
-    """``length:"bytes"``."""
+def _quoted(source: Source, put: Put) -> None:
+    """``length:"bytes"``; given away before its end is looked for, since it may be cut."""
     length = _count(source)
     _expect(source, b'"')
-    data = source.take(length)
+    put(source.string(length))
     _expect(source, b'"')
-    return data
-
-
-def _string_node(data: bytes) -> Node:
-    try:
-        return text(data.decode())
-    except UnicodeDecodeError:
-        return binary(data)
-
-
-def _string(source: Source) -> Node:
-    node = _string_node(_quoted(source))
-    _expect(source, b";")
-    return node
-
-
-def _case(source: Source) -> Node:
-    return tag("enum", _string(source))
 
 
 def _float(source: Source) -> Node:
@@ -142,12 +128,18 @@ def _bool(source: Source) -> Node:
     return word(data == b"1")
 
 
+def _case(source: Source) -> Node:
+    found: list[Node] = []
+    _quoted(source, found.append)
+    _expect(source, b";")
+    return tag("enum", found[0])
+
+
 _SCALARS: dict[bytes, Callable[[Source], Node]] = {
+    b"E": _case,
     b"b": _bool,
     b"i": lambda source: number(_number(source.until(b";"))),
     b"d": _float,
-    b"s": _string,
-    b"E": _case,
     b"r": lambda source: tag("reference", number(_number(source.until(b";")))),
     b"R": lambda source: tag("reference", number(_number(source.until(b";")))),
 }

@@ -2,10 +2,11 @@
 
 import struct
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from keyspace.decoders.base import DecodeError, Full, Layer, Limits, Reading
-from keyspace.decoders.tree import Node, Printer, Put, doubled_key, is_plain
+from keyspace.decoders.tree import CUT, Node, Printer, Put, doubled_key, is_plain, tag, text
+from keyspace.decoders.utf8 import utf8
 
 
 class Ended(DecodeError):
@@ -15,8 +16,9 @@ class Ended(DecodeError):
 class Source:
     """Bytes being read from the front. Every value counts against `limits`; lengths are believed only as far as there are bytes."""
 
-    def __init__(self, data: bytes, limits: Limits) -> None:
-        self.data, self.limits, self.at, self.items = data, limits, 0, 0
+    def __init__(self, data: bytes, limits: Limits, *, partial: bool = False) -> None:
+        self.data, self.limits, self.partial = data, limits, partial
+        self.at = self.items = 0
 
     @property
     def left(self) -> int:
@@ -30,6 +32,30 @@ class Source:
             raise DecodeError("The data has a negative length.")
         self.at += count
         return self.data[self.at - count : self.at]
+
+    def string(self, count: int, form: Any = None) -> Node:
+        """A text node of the next `count` bytes (a binary one when they are not UTF-8); what is cut ends with CUT."""
+        data = self.run(count)
+        short = len(data) < count
+        shown = utf8(data, partial=short)
+        if shown is None:
+            return self.shown_binary(data, short, form)
+        return text(shown + CUT * short, form)
+
+    def binary(self, count: int, form: Any = None) -> Node:
+        """A binary node of the next `count` bytes; what is cut ends with CUT."""
+        data = self.run(count)
+        return self.shown_binary(data, len(data) < count, form)
+
+    @staticmethod
+    def shown_binary(data: bytes, short: bool, form: Any) -> Node:
+        return tag("bytes", text(data.hex() + CUT * short), form)
+
+    def run(self, count: int) -> bytes:
+        """As `take`; of a string that is cut, in a value that is cut, what there is."""
+        if self.partial and count > len(self.data) - self.at > 0:
+            count = len(self.data) - self.at
+        return self.take(count)
 
     def byte(self) -> int:
         if self.at >= len(self.data):
@@ -87,7 +113,7 @@ class Structured(Reading):
 
     def grow(self, data: bytes, limits: Limits, *, partial: bool = False) -> Grown:
         """The tree of `data`. Raises DecodeError, also when there is nothing to show of it."""
-        source, roots, why, short = Source(data, limits), list[Node](), "", False
+        source, roots, why, short = Source(data, limits, partial=partial), list[Node](), "", False
         try:
             self.read(source, roots.append)
         except Full as full:

@@ -1,25 +1,19 @@
 """Text as it is: UTF-8, or with escapes for what is not, or cannot be seen."""
 
-import codecs
 import re
 
 from keyspace.decoders.base import DecodeError, Layer, Limits, Reading, size
-from keyspace.encoding import from_text, to_text
+from keyspace.decoders.utf8 import utf8
+from keyspace.encoding import from_text
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+_ESCAPED = re.compile(_UNSEEN.pattern[:-1] + r"\\]")
+_NAMED = {"\r": "\\r", "\\": "\\\\"}
 _MOSTLY = 10
 """One sign in so many may be unseen in what is still taken for text."""
 _SAMPLE = 4096
-
-
-def utf8(data: bytes, *, partial: bool = False) -> str | None:
-    """`data` as text, or None when it is not UTF-8. When `partial`, a character cut at the end is left out."""
-    try:
-        return codecs.getincrementaldecoder("utf-8")().decode(data, final=not partial)
-    except UnicodeDecodeError:
-        return None
 
 
 def is_plain(text: str) -> bool:
@@ -64,5 +58,12 @@ class Text(Reading):
 
 
 def escaped(data: bytes) -> str:
-    """As `to_text` prints it, with the lines kept."""
-    return "\n".join(to_text(line) for line in data.split(b"\n"))
+    """As `to_text` prints it, but lines and tabs are kept, and so is all that can be seen; `from_text` reads it."""
+    return _ESCAPED.sub(_escape, data.decode("utf-8", "surrogateescape"))
+
+
+def _escape(found: re.Match[str]) -> str:
+    char = found.group()
+    if char in _NAMED:
+        return _NAMED[char]
+    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))

@@ -26,12 +26,15 @@ class Kind(StrEnum):
 @dataclass(slots=True)
 class Node:
     """`value` is a list of [key, value] pairs (MAP), a list of nodes (LIST), a str (TEXT; NUMBER and WORD as printed), or
-    (name, Node) (TAG). A map that was cut may end with a key alone."""
+    (name, Node) (TAG). A map that was cut may end with a key alone, a string that was cut ends with CUT."""
 
     kind: Kind
     value: Any
     form: Any = None
 
+
+CUT = "…"
+"""Stands at the end of a string that was cut, and for a value that was not reached."""
 
 Put = Callable[[Node], None]
 """Takes a node that was begun; what is inside of it follows, so that a cut leaves what was read."""
@@ -147,38 +150,46 @@ class Printer:
         if self.length > self.limit:
             raise Full(f"shown as far as {size(self.limit)}.")
 
-    def _node(self, node: Node, line: str) -> None:
-        if node.kind is Kind.MAP:
-            self._items(node.value, line, "{}", self._pair)
-        elif node.kind is Kind.LIST:
-            self._items(node.value, line, "[]", self._node)
-        elif node.kind is Kind.TEXT:
-            self._put(quoted(node.value, self.style))
-        elif node.kind is Kind.TAG:
-            self._put(f'{{"${node.value[0]}": ')
-            self._node(node.value[1], line)
+    def _node(self, node: Node, line: str, before: str = "") -> None:
+        """Print `node` after `before`; `line` is the line break and indentation that it stands at."""
+        kind = node.kind
+        if kind is Kind.TEXT:
+            self._put(before + quoted(node.value, self.style))
+        elif kind is Kind.MAP:
+            self._items(node.value, line, before, "{}", self._pair)
+        elif kind is Kind.LIST:
+            self._items(node.value, line, before, "[]", self._node)
+        elif kind is Kind.TAG:
+            self._node(node.value[1], line, f'{before}{{"${node.value[0]}": ')
             self._put("}")
         else:
-            self._put(node.value)
+            self._put(before + node.value)
 
-    def _items(self, items: list[Any], line: str, brackets: str, each: Callable[[Any, str], None]) -> None:
+    def _items(
+        self, items: list[Any], line: str, before: str, brackets: str, each: Callable[[Any, str, str], None]
+    ) -> None:
         if not items:
-            return self._put(brackets)
+            return self._put(before + brackets)
         inner = line + self.style.indent if self.style.indent is not None else ""
-        self._put(brackets[0])
-        for at, item in enumerate(items):
-            self._put((self.style.comma if at else "") + inner)
-            each(item, inner)
+        self._put(before + brackets[0])
+        lead, further = inner, self.style.comma + inner
+        for item in items:
+            each(item, inner, lead)
+            lead = further
         self._put((line if inner else "") + brackets[1])
 
-    def _pair(self, pair: list[Node], line: str) -> None:
+    def _pair(self, pair: list[Node], line: str, before: str) -> None:
         key = pair[0]
-        if self.shield and key.kind is Kind.TEXT and key.value.startswith("$"):
-            key = text("$" + key.value)
-        self._node(key, line)
+        if key.kind is Kind.TEXT:
+            shown = "$" + key.value if self.shield and key.value.startswith("$") else key.value
+            before += quoted(shown, self.style)
+        else:
+            self._node(key, line, before)
+            before = ""
         if len(pair) > 1:
-            self._put(self.style.colon)
-            self._node(pair[1], line)
+            self._node(pair[1], line, before + self.style.colon)
+        else:
+            self._put(before + self.style.colon + CUT)
 
 
 def doubled_key(root: Node) -> str | None:

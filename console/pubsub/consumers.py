@@ -32,10 +32,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
     groups = [control.GROUP]
     live: Live | None = None
     person: int | None = None
+    _replay: "asyncio.Task[None] | None" = None
 
     async def connect(self) -> None:
         control.use_running_loop()
-        self._allowance, self._tasks, self._replay = Allowance(), set[asyncio.Task[None]](), None
+        self._allowance, self._tasks = Allowance(), set[asyncio.Task[None]]()
         await self.accept()
         try:
             await self._open(await connect_again(self.scope, self._server))

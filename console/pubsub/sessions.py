@@ -1,5 +1,6 @@
 """Who is behind a socket, asked again while it is open."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -21,7 +22,7 @@ class SignedOut(Problem):
     status = 401
 
 
-def read_actor(scope: dict[str, Any]) -> Actor:
+def read_actor(scope: Mapping[str, Any]) -> Actor:
     """The person behind the handshake. Raises SignedOut."""
     session_key = scope["session"].session_key
     if not session_key:
@@ -38,19 +39,15 @@ def read_actor(scope: dict[str, Any]) -> Actor:
 def read_user(session: SessionBase) -> Any:
     """The active user of a session as the store has it now. Raises SignedOut: ended, expired, password changed, person removed."""
     facts = session.load()
-    user = (
-        get_user_model().objects.filter(pk=facts.get(SESSION_KEY), is_active=True).first()
-        if facts.get(BACKEND_SESSION_KEY)
-        else None
-    )
-    if user is None or not constant_time_compare(
-        facts.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()
-    ):
+    known = facts.get(BACKEND_SESSION_KEY) and facts.get(SESSION_KEY)
+    user = get_user_model().objects.filter(pk=known, is_active=True).first() if known else None
+    mark = facts.get(HASH_SESSION_KEY, "")
+    if user is None or not constant_time_compare(mark, user.get_session_auth_hash()):
         raise SignedOut("Your session has ended.", "Sign in again.")
     return user
 
 
 @database_sync_to_async
-def connect_again(scope: dict[str, Any], server: str) -> Connection:
+def connect_again(scope: Mapping[str, Any], server: str) -> Connection:
     """The person's connection to `server` as session, account and grants are now. Raises SignedOut, NotFound."""
     return open_connection(read_actor(scope), server)

@@ -21,7 +21,7 @@ _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
 }  # fmt: skip
 _PLAIN = re.compile(r"[\w @:;,.+*#/-]+\Z", re.ASCII)
 MAX_STEPS = 32
-EACH = object()
+EACH, NOTHING = object(), object()
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,16 @@ def _walk(value: Any, steps: tuple[Any, ...]) -> Iterator[Any]:
             for part in parts:
                 yield from _walk(part, steps[at + 1 :])
             return
-        if (
-            isinstance(step, str)
-            and isinstance(value, dict)
-            and step in value
-            or isinstance(step, int)
-            and isinstance(value, list)
-            and -len(value) <= step < len(value)
-        ):
-            value = value[step]
-        else:
+        value = _step_into(value, step)
+        if value is NOTHING:
             return
     yield value
+
+
+def _step_into(value: Any, step: str | int) -> Any:
+    if isinstance(step, str):
+        return value.get(step, NOTHING) if isinstance(value, dict) else NOTHING
+    return value[step] if isinstance(value, list) and -len(value) <= step < len(value) else NOTHING
 
 
 def parse_path(text: str) -> JsonPath:

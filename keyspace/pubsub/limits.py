@@ -21,7 +21,7 @@ _DEFAULTS: dict[str, Any] = {
 
 def limit(name: str) -> int:
     default = os.environ.get(f"CONSOLE_LIVE_{name}", "")
-    return getattr(settings, f"LIVE_{name}", int(default) if default.isdigit() else _DEFAULTS[name])  # type: ignore[no-any-return]
+    return getattr(settings, f"LIVE_{name}", int(default) if default.isdigit() else _DEFAULTS[name])
 
 
 def recordings_directory() -> Path:

@@ -1,6 +1,7 @@
 """One connection of the hub to one node, kept up: subscriptions asked for and confirmed, losses told, back-off, back again."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import deque
@@ -128,10 +129,8 @@ class Link:
             pause = BACK_OFF[min(failures, len(BACK_OFF) - 1)] * random.uniform(0.8, 1.2)
             failures += 1
             self._wake.clear()
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
-            except TimeoutError:
-                pass
 
     async def _open(self) -> Wire:
         wire = await open_wire(self.endpoint)
@@ -199,6 +198,7 @@ class Link:
     def _lose(self, what: str) -> None:
         self._wire = None
         self.on.clear()
+        self._probed, self._delay = None, 0.0
         if self.lost_since is None:
             self.lost_since, self._why_lost = now_ms(), what
             self.listener.on_lost(self, what, self.lost_since)

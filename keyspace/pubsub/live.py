@@ -26,7 +26,10 @@ class Live:
         self._view: View | None = None
 
     def change(self, subscriptions: frozenset[Subscription], wanted: Filter) -> None:
-        """From now on these; nothing of what both the old and the new set select is lost. Raises Denied for a channel outside the grant."""
+        """From now on these; nothing of what both the old and the new set select is lost.
+
+        Raises Denied for a channel outside the grant.
+        """
         guard = guard_of(self.access)
         for subscription in subscriptions:
             guard.check(subscription)
@@ -56,21 +59,16 @@ class Live:
         return self.connection.server
 
     def whole(self, number: int) -> bytes:
-        """A payload that was too big to send unasked, as a frame. Raises NotFound when it is buffered no more, or was never this person's."""
+        """A payload that was too big to send unasked, as a frame.
+
+        Raises NotFound when it is buffered no more, or was never this person's to see.
+        """
         message = self.hub.kept.get(number)
         if message is None or not guard_of(self.access).lets_through(message):
             raise NotFound(
                 "This payload is not buffered any more.", "Record the channel to keep whole payloads."
             )
         return encode_json({"t": "whole", "id": number, "p": text_of(message[-1])}).encode()
-
-    def rates(self) -> list[tuple[Subscription, int, int]]:
-        """Messages and bytes so far of each subscription on this hub that this person holds."""
-        return [
-            (one, route.messages, route.bytes)
-            for one in self.subscriptions
-            if (route := self.hub.routes.get(one))
-        ]
 
     def frames(self) -> AsyncIterator[bytes]:
         return self.viewer.frames()

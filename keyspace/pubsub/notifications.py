@@ -14,8 +14,9 @@ SETTING = "notify-keyspace-events"
 WANTED = "AKE"
 FLAGS = {
     "K": "events by key (__keyspace@<db>__)", "E": "events by operation (__keyevent@<db>__)",
-    "g": "DEL, EXPIRE, RENAME and others of any type", "$": "strings", "l": "lists", "s": "sets", "h": "hashes", "z": "sorted sets",
-    "x": "expired keys", "e": "evicted keys", "t": "streams", "d": "module types", "m": "misses", "n": "new keys", "A": "all but misses and new keys",
+    "g": "DEL, EXPIRE, RENAME and others of any type", "$": "strings", "l": "lists", "s": "sets", "h": "hashes",
+    "z": "sorted sets", "x": "expired keys", "e": "evicted keys", "t": "streams", "d": "module types", "m": "misses",
+    "n": "new keys", "A": "all but misses and new keys",
 }  # fmt: skip
 
 

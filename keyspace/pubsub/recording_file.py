@@ -1,8 +1,9 @@
 """A recording on disk: JSON Lines in zstd, and beside it what is needed to list it, seek in it and know where it has gaps.
 
-``<id>.jsonl.zst`` is a row of zstd frames, one a block of lines (any zstd reads the whole). A line is ``{"at": ms, "channel": text, "payload": text}``,
-with ``"via": [kind, name]`` for what came by a pattern or a shard channel, ``channel_base64`` or ``payload_base64`` where the bytes are no UTF-8;
-or ``{"gap": why, "since": ms, "until": ms or null, "messages": n or null}``. ``<id>.json`` is a Header.
+``<id>.jsonl.zst`` is a row of zstd frames, one a block of lines (any zstd reads the whole). A line is
+``{"at": ms, "channel": text, "payload": text}``, with ``"via": [kind, name]`` for what came by a pattern or a
+shard channel, ``channel_base64`` or ``payload_base64`` where the bytes are no UTF-8; or
+``{"gap": why, "since": ms, "until": ms or null, "messages": n or null}``. ``<id>.json`` is a Header.
 """
 
 import base64
@@ -26,7 +27,10 @@ _VIA = {b"pmessage": "pattern", b"smessage": "shard"}
 
 @dataclass
 class Header:
-    """`state`: recording, finished or interrupted; `why` it ended. `blocks`: [offset, ms of the first message, messages] each. Times in ms."""
+    """`state`: recording, finished or interrupted; `why` it ended. Times in ms.
+
+    `blocks` are [offset in the file, ms of the first message, messages] each.
+    """
 
     id: str
     server: str
@@ -62,7 +66,9 @@ class RecordingFile:
 
     def add(self, runs: Runs) -> None:
         """One block of these messages."""
-        lines, count, channels = [], 0, {}
+        lines: list[str] = []
+        channels: dict[bytes, str] = {}
+        count = 0
         for at, messages in runs:
             count += len(messages)
             lines += [_line(at, message, channels) for message in messages]

@@ -1,10 +1,12 @@
 """Recordings: started, stopped, listed, opened again. Each belongs to the person who made it; admins of the server see all."""
 
 import asyncio
+import contextlib
+import functools
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,11 +66,14 @@ async def start_recording(connection: Connection, subscriptions: frozenset[Subsc
         raise Conflict(f"You have {len(mine)} recordings running already.", "Stop one of them first.")
     header = _new_header(connection, subscriptions, wanted)
     file = await asyncio.to_thread(RecordingFile, recordings_directory(), header)
-    hub, loop = hub_of(endpoint_of(connection.server)), asyncio.get_running_loop()
+    hub = hub_of(endpoint_of(connection.server))
+    longest, biggest = limit("RECORDING_SECONDS"), limit("RECORDING_BYTES")
     recorder = FileRecorder(
-        file, seconds=min(seconds or limit("RECORDING_SECONDS"), limit("RECORDING_SECONDS")),
-        size=min(size or limit("RECORDING_BYTES"), limit("RECORDING_BYTES")), on_end=lambda: loop.call_soon_threadsafe(_ended, header.id),
-    )  # fmt: skip
+        file,
+        seconds=min(seconds or longest, longest),
+        size=min(size or biggest, biggest),
+        on_end=functools.partial(_tell_end, asyncio.get_running_loop(), header.id),
+    )
     running = Running(recorder, hub, hub.join(recorder, (subscriptions, wanted, guard)), connection)
     running.recheck = asyncio.create_task(_recheck(running))
     _running[header.id] = running
@@ -87,6 +92,12 @@ def _new_header(connection: Connection, subscriptions: frozenset[Subscription], 
         now_ms(),
         process=os.getpid(),
     )
+
+
+def _tell_end(loop: asyncio.AbstractEventLoop, number: str) -> None:
+    """From the recorder's thread; a loop that is closed has nobody to tell."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(_ended, number)
 
 
 def _ended(number: str) -> None:
@@ -211,6 +222,10 @@ def delete_recording(connection: Connection, number: str) -> None:
         (recordings_directory() / name).unlink(missing_ok=True)
 
 
+def _read_block(header: Header, block: int) -> list[tuple[int, Any]]:
+    return list(read_messages(recordings_directory(), header, block=block))
+
+
 async def read_recording(
     connection: Connection, header: Header, *, since: int
 ) -> AsyncIterator[list[tuple[int, Any]]]:
@@ -219,10 +234,7 @@ async def read_recording(
     for block in range(len(header.blocks)):
         if block + 1 < len(header.blocks) and header.blocks[block + 1][1] < since:
             continue
-        read: Callable[[], list[tuple[int, Any]]] = lambda at=block: list(
-            read_messages(recordings_directory(), header, block=at)
-        )  # type: ignore[misc]
-        rows = await asyncio.to_thread(read)
+        rows = await asyncio.to_thread(_read_block, header, block)
         rows = [
             (at, row)
             for at, row in rows

@@ -17,8 +17,8 @@ class Counts:
     """Messages. received = matched + not matched + slow_filter; matched = shown + buffer + browser.
 
     `buffer`: dropped because the console could not encode as fast; `browser`: because this viewer's socket did not take them;
-    `slow_filter`: the filter had no time for them, or its regular expression did not come to an end. `gaps` are times without a connection to the server,
-    in which nobody knows how many there were.
+    `slow_filter`: the filter had no time for them, or its regular expression did not come to an end. `gaps` are
+    times without a connection to the server, in which nobody knows how many there were.
     """
 
     received: int = 0

@@ -57,7 +57,7 @@ class Wire(asyncio.Protocol):
 
     def send(self, *command: bytes | str | int) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(hiredis.pack_command(command))
+            self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
 
     async def ask(self, *command: bytes | str | int) -> Any:
         """One reply, before `stream`. Raises redis-py's ResponseError and ConnectionError."""

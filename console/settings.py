@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from console.keys_at_rest import read_or_make_key, read_or_make_secret
 from keyspace.configured import BadConfiguration, configured_servers
+from keyspace.embedded import socket_path
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -26,7 +27,10 @@ CONSOLE_KEYS = env.list("CONSOLE_KEYS", default=[]) or [read_or_make_key(DATA_DI
 HOST, PORT = env.str("HOST", "127.0.0.1"), env.int("PORT", 8000)
 ORIGIN = urlsplit(env.str("CONSOLE_ORIGIN", f"http://{HOST}:{PORT}"))
 BEHIND_TLS = ORIGIN.scheme == "https"
-ALLOWED_HOSTS = [ORIGIN.hostname or "localhost", *env.list("CONSOLE_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])]
+ALLOWED_HOSTS = [
+    ORIGIN.hostname or "localhost",
+    *env.list("CONSOLE_HOSTS", default=["localhost", "127.0.0.1", "[::1]"]),
+]
 CSRF_TRUSTED_ORIGINS = [f"{ORIGIN.scheme}://{ORIGIN.netloc}"]
 FORCE_SCRIPT_NAME = ORIGIN.path.rstrip("/") or None
 if BEHIND_TLS:
@@ -43,9 +47,11 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 TRUSTED_PROXIES = env.int("CONSOLE_TRUSTED_PROXIES", 0)
 
-EMBEDDED_SOCKET = DATA_DIR / "valkey" / "valkey.sock"
+EMBEDDED_SOCKET = socket_path(DATA_DIR / "valkey")
 try:
-    CONFIGURED_SERVERS: dict[str, dict[str, Any]] = configured_servers(os.environ, sample_socket=str(EMBEDDED_SOCKET))
+    CONFIGURED_SERVERS: dict[str, dict[str, Any]] = configured_servers(
+        os.environ, sample_socket=str(EMBEDDED_SOCKET)
+    )
 except BadConfiguration as error:
     raise ImproperlyConfigured(str(error)) from None
 REDIS_HOST = env.str("REDIS_HOST", "")

@@ -14,6 +14,7 @@ import socket as sockets
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
@@ -77,6 +78,9 @@ class EmbeddedServer:
         if not self.lock.closed:
             (self.directory / "pid").unlink(missing_ok=True)
             self.socket.unlink(missing_ok=True)
+            if self.socket.parent != self.directory:
+                with suppress(OSError):  # somebody else's files are in it
+                    self.socket.parent.rmdir()
             self.lock.close()
 
     def __enter__(self) -> Self:

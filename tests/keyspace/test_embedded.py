@@ -59,6 +59,7 @@ def test_a_long_path_gets_its_socket_elsewhere(tmp_path):
         assert len(str(server.socket)) <= embedded.LONGEST_SOCKET_PATH
         assert server.socket.parent.stat().st_mode & 0o077 == 0
         assert client_of(server).config_get("dir")["dir"] == str(deep)
+    assert not server.socket.parent.exists()
 
 
 def test_it_ends_when_its_starter_is_killed(tmp_path):

@@ -39,11 +39,13 @@ class Place:
 SERVER_PAGES: tuple[tuple[str, str, str, bool, Permission], ...] = (
     ("Keys", "key-round", "keys", True, Permission.READ_KEYS),
     ("Pub/Sub", "radio", "pubsub", False, Permission.SUBSCRIBE),
+    ("Backups", "archive", "backups", False, Permission.LIST_BACKUPS),
 )  # fmt: skip
 CONSOLE_PAGES: tuple[tuple[str, str, str, Permission | None], ...] = (
     ("Servers", "server", "home", None),
     ("Access", "shield", "access", Permission.MANAGE_ACCESS),
     ("Audit", "scroll-text", "audit", Permission.READ_AUDIT),
+    ("Jobs", "list-checks", "jobs", None),
 )
 
 
@@ -83,8 +85,9 @@ def _place(server: Server, state: State) -> Place:
 
 
 def _is_active(request: HttpRequest, name: str) -> bool:
-    match = request.resolver_match
-    return match is not None and (match.url_name == name or (match.url_name or "").startswith(f"{name}_"))
+    """Whether this page, one of its things (`backup` of `backups`) or a partial of either is shown."""
+    first = (getattr(request.resolver_match, "url_name", None) or "").partition("_")[0]
+    return first in (name, name.removesuffix("s"))
 
 
 def _server_nav(
@@ -95,8 +98,7 @@ def _server_nav(
         if connection.access.may(permission):
             args = [connection.server.name, connection.db] if takes_db else [connection.server.name]
             count = dict(dbs).get(connection.db) if name == "keys" else None
-            active = _is_active(request, name) or (name == "keys" and _is_active(request, "key"))
-            lines.append(NavLine(label, icon, reverse(name, args=args), active, count))
+            lines.append(NavLine(label, icon, reverse(name, args=args), _is_active(request, name), count))
     return lines
 
 

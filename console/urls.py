@@ -16,6 +16,8 @@ urlpatterns = [
     path("", include("console.servers.urls")),
     path("", include("console.keys.urls")),
     path("", include("console.pubsub.urls")),
+    path("", include("console.backups.urls")),
+    path("", include("console.jobs.urls")),
     path("", include("console.access.urls")),
     path("", include("console.audit.urls")),
 ]

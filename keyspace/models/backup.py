@@ -105,6 +105,11 @@ class Backup(models.Model):
         return sum(self.keys.values()) if self.keys else 0 if self.state == self.State.LOADED else None
 
     @property
+    def milliseconds(self) -> float | None:
+        """How long it took, as pages show durations."""
+        return None if self.seconds is None else self.seconds * 1000
+
+    @property
     def has_files(self) -> bool:
         return bool(self.files) and self.state in self.KEPT
 

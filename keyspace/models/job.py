@@ -93,5 +93,14 @@ class Job(models.Model):
             return None
         return max(0.0, (self.total - self.done) / self.rate)
 
+    @property
+    def milliseconds(self) -> float | None:
+        """`seconds`, as pages show durations."""
+        return None if self.seconds is None else self.seconds * 1000
+
+    @property
+    def milliseconds_left(self) -> float | None:
+        return None if self.seconds_left is None else self.seconds_left * 1000
+
     def param(self, name: str, default: Any = None) -> Any:
         return self.params.get(name, default)

@@ -1,0 +1,68 @@
+"""Restoring: the order, its dry run, and doing it."""
+
+import uuid
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from console.actors import actor_of, connect
+from console.backups.forms import RestoreForm
+from keyspace.access import Permission, check_permission
+from keyspace.backups import services
+from keyspace.encoding import from_key_id, to_text
+from keyspace.jobs import find_job
+from keyspace.models import Backup, Job, Server
+from keyspace.servers import list_connections, open_connection
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def restore(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
+    """A dry run comes first: its report stands beside the order, with the button that does it."""
+    connection = connect(request, server)
+    check_permission(connection, Permission.BACK_UP)
+    backup = services.get_backup(connection, backup_id=str(backup_id))
+    targets = _targets(request, backup)
+    job = find_job(actor_of(request), request.GET["job"]) if request.GET.get("job") else None
+    form = RestoreForm(request.POST or None, targets, initial=_initial(request, backup, targets, job))
+    if request.method == "POST" and form.is_valid():
+        return _order(request, backup, form)
+    context = {"connection": connection, "backup": backup, "form": form, "job": job, "once": uuid.uuid4().hex}
+    context |= {"may_control": True, "doable": job is not None and job.state == "done" and job.params.get("dry")}
+    return render(request, "backups/restore.html", context, status=422 if form.errors else 200)
+
+
+def _targets(request: HttpRequest, backup: Backup) -> list[str]:
+    """Servers this person may restore to, the backup's own first."""
+    found = [
+        connection.server.name for connection in list_connections(actor_of(request))
+        if connection.access.may(Permission.RESTORE) and not connection.server.read_only and connection.server.source != Server.Source.BACKUP
+    ]  # fmt: skip
+    return sorted(found, key=lambda name: (name != backup.server, name))
+
+
+def _initial(request: HttpRequest, backup: Backup, targets: list[str], job: Job | None) -> dict[str, Any]:
+    if job is None:
+        names = request.GET.get("names", "")
+        return {"target": targets[0] if targets else "", "names": names, "match": "*"}
+    params = job.params
+    return {
+        "target": job.server, "match": to_text(from_key_id(params["match"])), "names": " ".join(params.get("names") or []),
+        **{name: params.get(name) for name in ("type", "db", "to_db", "existing", "ttl", "expired", "empty")},
+    }  # fmt: skip
+
+
+def _order(request: HttpRequest, backup: Backup, form: RestoreForm) -> HttpResponse:
+    dry = request.POST.get("act") != "restore"
+    target = open_connection(actor_of(request), form.cleaned_data["target"])
+    once = request.POST.get("once", "")
+    job = services.restore_backup(
+        target, backup_id=str(backup.pk), order=form.order(dry=dry), confirmed=request.POST.get("confirmed", ""),
+        once=f"{request.user.pk}-{once}" if once.isalnum() and len(once) <= 40 else None,
+    )  # fmt: skip
+    if not dry:
+        return redirect("job", job_id=job.pk)
+    response = redirect("backup_restore", server=backup.server, backup_id=backup.pk)
+    response["Location"] += f"?job={job.pk}"
+    return response

@@ -1,0 +1,21 @@
+from django.urls import path
+
+from console.backups import restore_views, schedule_views, views
+
+urlpatterns = [
+    path("servers/<server:server>/backups/", views.backups, name="backups"),
+    path("servers/<server:server>/backups/state/", views.state, name="backups_state"),
+    path("servers/<server:server>/backups/start/", views.start, name="backups_start"),
+    path("servers/<server:server>/backups/upload/", views.upload, name="backups_upload"),
+    path("servers/<server:server>/backups/schedule/", schedule_views.schedule, name="backups_add_schedule"),
+    path("servers/<server:server>/backups/schedule/<int:number>/", schedule_views.schedule, name="backups_schedule"),
+    path("servers/<server:server>/backups/schedule/<int:number>/remove/", schedule_views.remove, name="backups_remove_schedule"),
+    path("servers/<server:server>/backups/<uuid:backup_id>/", views.backup, name="backup"),
+    path("servers/<server:server>/backups/<uuid:backup_id>/verify/", views.verify, name="backup_verify"),
+    path("servers/<server:server>/backups/<uuid:backup_id>/open/", views.open_, name="backup_open"),
+    path("servers/<server:server>/backups/<uuid:backup_id>/close/", views.close, name="backup_close"),
+    path("servers/<server:server>/backups/<uuid:backup_id>/compare/", views.compare, name="backup_compare"),
+    path("servers/<server:server>/backups/<uuid:backup_id>/delete/", views.delete, name="backup_delete"),
+    path("servers/<server:server>/backups/<uuid:backup_id>/download/<int:number>/", views.download, name="backup_download"),
+    path("servers/<server:server>/backups/<uuid:backup_id>/restore/", restore_views.restore, name="backup_restore"),
+]

@@ -1,0 +1,127 @@
+"""Backups of a server: what it says of its saves, what runs, the history; and what can be done with one of them."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET, require_POST
+
+from console.actors import connect
+from keyspace.access import Permission
+from keyspace.backups import services
+from keyspace.errors import BadInput
+from keyspace.models import Job, OpenBackup
+from keyspace.servers import Connection
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
+
+
+@require_GET
+def backups(request: HttpRequest, server: str) -> HttpResponse:
+    return render(request, "backups/backups.html", _page(connect(request, server)))
+
+
+@require_GET
+def state(request: HttpRequest, server: str) -> HttpResponse:
+    """Asked every second while something runs, every few seconds else."""
+    return render(request, "backups/_state.html", _page(connect(request, server)))
+
+
+def _page(connection: Connection) -> dict[str, Any]:
+    return {
+        "connection": connection, "page": services.get_backups(connection), "may_back_up": connection.access.may(Permission.BACK_UP),
+        "may_restore": connection.access.may(Permission.RESTORE) and not connection.server.read_only, "once": uuid.uuid4().hex,
+    }  # fmt: skip
+
+
+@require_POST
+def start(request: HttpRequest, server: str) -> HttpResponse:
+    connection = connect(request, server)
+    services.start_backup(connection, kind=request.POST.get("kind", "auto"), once=_once(request))
+    return render(request, "backups/_state.html", _page(connection))
+
+
+def _once(request: HttpRequest) -> str | None:
+    given = request.POST.get("once", "")
+    return f"{request.user.pk}-{given}" if given.isalnum() and len(given) <= 40 else None
+
+
+@require_GET
+def backup(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
+    connection = connect(request, server)
+    found = services.get_backup(connection, backup_id=str(backup_id))
+    others = [other for other in services.get_backups(connection).backups if other.has_files and other.pk != found.pk][:50]
+    context = _page(connection) | {
+        "backup": found, "others": others, "opened": OpenBackup.objects.filter(backup=found).select_related("row").first(),
+    }  # fmt: skip
+    return render(request, "backups/backup.html", context)
+
+
+@require_POST
+def verify(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
+    return _to_job(request, services.verify_backup(connect(request, server), backup_id=str(backup_id)))
+
+
+@require_POST
+def open_(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
+    return _to_job(request, services.open_backup(connect(request, server), backup_id=str(backup_id)))
+
+
+@require_POST
+def compare(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
+    other = request.POST.get("other") or None
+    return _to_job(request, services.compare_backup(connect(request, server), backup_id=str(backup_id), other_id=other))
+
+
+def _to_job(request: HttpRequest, job: Job) -> HttpResponse:
+    return redirect("job", job_id=job.pk)
+
+
+@require_POST
+def close(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
+    services.close_backup(connect(request, server), backup_id=str(backup_id))
+    messages.success(request, "The backup was closed.")
+    return redirect("backups", server=server)
+
+
+@require_POST
+def delete(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
+    services.delete_backup(connect(request, server), backup_id=str(backup_id))
+    messages.success(request, "The backup and its files were deleted.")
+    return redirect("backups", server=server)
+
+
+@require_GET
+def download(request: HttpRequest, server: str, backup_id: uuid.UUID, number: int) -> HttpResponseBase:
+    """The file, or the part of it that a Range header asks for."""
+    file = services.download_backup(connect(request, server), backup_id=str(backup_id), number=number)
+    first, last, status = 0, file.size - 1, 200
+    asked = _RANGE.match(request.headers.get("Range", ""))
+    if asked:
+        first, last, status = int(asked[1]), min(int(asked[2] or last), last), 206
+        if first > last:
+            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.size}"})
+    response = StreamingHttpResponse(file.chunks(first, last), status=status, content_type="application/octet-stream")
+    response["Content-Length"], response["Accept-Ranges"] = str(last - first + 1), "bytes"
+    response["Content-Disposition"] = content_disposition_header(True, file.name) or "attachment"
+    if asked:
+        response["Content-Range"] = f"bytes {first}-{last}/{file.size}"
+    return response
+
+
+@require_POST
+def upload(request: HttpRequest, server: str) -> HttpResponse:
+    connection = connect(request, server)
+    file = request.FILES.get("file")
+    if file is None:
+        raise BadInput("No file was chosen.", "Choose a dump.rdb or an export of this console.")
+    chunks: Iterator[bytes] = iter(file.chunks())
+    found = services.upload_backup(connection, chunks=chunks, label=f"file {file.name or ''}"[:200])
+    messages.success(request, "The file is whole; it is being loaded to prove it.")
+    return redirect("backup", server=server, backup_id=found.pk)

@@ -5,12 +5,14 @@ const region = document.getElementById("toasts");
 const shape = document.getElementById("toast");
 const list = document.getElementById("toasts-polite");
 
-// In the top layer, or an open dialog would cover it; shown anew where a dialog has opened since.
-function raise() {
-  if (!region.showPopover) return;
-  region.popover = "manual";
-  if (region.matches(":popover-open") && document.querySelector("dialog[open]")) region.hidePopover();
-  if (!region.matches(":popover-open")) region.showPopover();
+// While a dialog is open everything outside it is inert and under its veil: the messages move into it, and out before it empties.
+function settle() {
+  const home = (list.childElementCount && document.querySelector("dialog[open]")) || document.body;
+  if (region.parentElement !== home) home.append(region);
+}
+
+function leaveDialog() {
+  if (region.parentElement !== document.body) document.body.append(region);
 }
 
 /** Leaves by itself, but not while somebody points at it or is in it. */
@@ -57,11 +59,13 @@ export function toast(text, { kind = "done", more = "", undo: back = null } = {}
   box.querySelector("[data-close]").addEventListener("click", () => box.remove());
   list.append(box);
   while (list.childElementCount > MOST) list.firstElementChild.remove();
-  raise();
+  settle();
   leave(box, back?.url ? 15_000 : KEPT_MS[known]);
 }
 
-raise();
+document.addEventListener("close", leaveDialog, true);
+document.addEventListener("htmx:beforeSwap", leaveDialog);
+document.addEventListener("htmx:afterSwap", settle);
 window.addEventListener("toast", ({ detail }) => toast(String(detail.text ?? detail.value ?? ""), detail));
 for (const message of list.querySelectorAll("template[data-toast]")) {
   const text = message.content.textContent.trim();

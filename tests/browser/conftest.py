@@ -33,7 +33,16 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-EXPECTED = ("status of 4", "status of 5", "net::ERR_", "WebSocket connection", "Response Status Error Code")
+EXPECTED = (
+    "status of 4",
+    "status of 5",
+    "net::ERR_",
+    "WebSocket connection",
+    "Response Status Error Code",
+    # what htmx logs when nothing answered
+    "htmx:afterRequest",
+    "htmx:sendError",
+)
 
 
 class Console:

@@ -127,12 +127,11 @@ def bundles() -> set[str]:
 
 
 def is_served(path: str) -> bool:
+    """Of static/ only build/ and img/ are: the rest are sources."""
     place, _, file = path.partition("/")
-    return (
-        file in bundles() or file.startswith("fonts/")
-        if place == "build"
-        else (ROOT / "static" / path).is_file()
-    )
+    if place == "build":
+        return file in bundles() or file.startswith("fonts/")
+    return place == "img" and (ROOT / "static" / path).is_file()
 
 
 def test_templates_load_only_files_that_are_there() -> None:

@@ -167,7 +167,9 @@ CSRF_FAILURE_VIEW = "console.problems.csrf_failure"
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # css/ and js/ there are sources: what is served of them are the bundles in build/.
-STATICFILES_DIRS = [(part.name, part) for part in (BASE_DIR / "static").iterdir() if part.name in ("build", "img")]
+STATICFILES_DIRS = [
+    (part.name, part) for part in (BASE_DIR / "static").iterdir() if part.name in ("build", "img")
+]
 # Once collected, files are served from there by their hashed names, compressed and for good; else from the sources.
 COLLECTED = (STATIC_ROOT / "staticfiles.json").exists() or "collectstatic" in sys.argv
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not COLLECTED

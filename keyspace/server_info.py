@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
@@ -121,6 +122,14 @@ def state_of(server: Server, *, patience: float = 0.3) -> State:
         return future.result(timeout=patience)
     except NotYet:
         return known
+
+
+def states_of(servers: Sequence[Server], *, patience: float = 1.0) -> dict[str, State]:
+    """The states of many servers by name, asked side by side: `patience` seconds for all of them together."""
+    deadline = time.monotonic() + patience
+    for server in servers:
+        state_of(server, patience=0)
+    return {server.name: state_of(server, patience=max(0.0, deadline - time.monotonic())) for server in servers}
 
 
 def known_state(server: Server) -> State:

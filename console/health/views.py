@@ -4,8 +4,10 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import connection as database
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from console.actors import actor_of
 from keyspace.models import Server
-from keyspace.server_info import state_of
+from keyspace.server_info import states_of
+from keyspace.servers import list_servers
 
 
 @login_not_required
@@ -15,15 +17,19 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @login_not_required
 def readyz(request: HttpRequest) -> HttpResponse:
-    """503 when the console's own database is away. A server that is down is told, but it is no reason to take the console out of service."""
+    """503 when the console's own database is away. A server that is down is told, but the console stays in service."""
     try:
         with database.cursor() as cursor:
             cursor.execute("SELECT 1")
-        servers = {server.name: state_of(server, patience=1.0).word for server in Server.objects.all()}
+        servers = {name: state.word for name, state in states_of(list(Server.objects.all())).items()}
     except Exception:
         return JsonResponse({"database": "down"}, status=503)
-    named = request.user.is_authenticated
-    told = servers if named else _count(list(servers.values()))
+    seen = {
+        server.name: servers[server.name]
+        for server in list_servers(actor_of(request))
+        if server.name in servers
+    }
+    told = seen if request.user.is_authenticated else _count(list(servers.values()))
     return JsonResponse({"database": "up", "servers": told})
 
 

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.http import HttpRequest
 
+from keyspace.grants import on_access_changed
 from keyspace.models import Grant, Server
 
 GROUP = "live"
@@ -66,6 +67,11 @@ def _on_groups(**_: Any) -> None:
     _recheck()
 
 
+def _on_access(user_ids: frozenset[int], **_: Any) -> None:
+    for user_id in user_ids:
+        announce({"type": "live.recheck", "user": user_id})
+
+
 def _on_logout(request: HttpRequest, **_: Any) -> None:
     if request is not None and request.session.session_key:
         announce({"type": "live.signed_out", "session": session_mark(request.session.session_key)})
@@ -77,4 +83,5 @@ for signal in (post_save, post_delete):
     signal.connect(_on_server, sender=Server, dispatch_uid=f"live-server-{id(signal)}")
     signal.connect(_on_user, sender=User, dispatch_uid=f"live-user-{id(signal)}")
 m2m_changed.connect(_on_groups, sender=User.groups.through, dispatch_uid="live-groups")
+on_access_changed.connect(_on_access, dispatch_uid="live-access")
 user_logged_out.connect(_on_logout, dispatch_uid="live-logout")

@@ -1,6 +1,7 @@
 """Recordings: started, stopped, listed, opened again. Each belongs to the person who made it; admins of the server see all."""
 
 import asyncio
+import atexit
 import contextlib
 import functools
 import os
@@ -137,11 +138,13 @@ async def stop_recording(connection: Connection, number: str) -> Header:
     return running.recorder.header
 
 
-async def stop_all_recordings(why: str = "the console stopped") -> None:
-    """For the end of the process."""
+@atexit.register
+def _finish_all() -> None:
+    """The process ends: what had arrived is written, and the header says why there is no more."""
     for running in list(_running.values()):
-        running.stop(why)
-        await asyncio.to_thread(running.recorder.join, 10)
+        running.recorder.stop("the console stopped")
+    for running in list(_running.values()):
+        running.recorder.join(5)
 
 
 @performs(Permission.SUBSCRIBE)

@@ -1,5 +1,6 @@
 """What every type keeps to."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +168,8 @@ def _text(row: Any) -> str:
     if hasattr(row, "fields"):
         return row.fields[0].value.text  # type: ignore[no-any-return]
     return (row.member if hasattr(row, "member") else row.value).text  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("each", ALL, ids=[each.slug for each in ALL])
+def test_a_type_has_its_template(each: KeyType) -> None:
+    assert (Path(__file__).parents[3] / "templates" / "keys" / "types" / f"{each.slug}.html").is_file()

@@ -73,3 +73,6 @@ function ready() {
 }
 
 if (dialog) ready();
+if (/^Mac|^iP/.test(navigator.platform)) {
+  for (const keys of document.querySelectorAll(".jump-box kbd, #shortcuts dl > dt:first-child kbd")) keys.textContent = "⌘ K";
+}

@@ -3,7 +3,10 @@ const pane = () => document.getElementById("_pane");
 
 function mark() {
   const here = location.pathname;
-  for (const row of document.querySelectorAll("a.key-row")) row.classList.toggle("is-open", row.pathname === here);
+  for (const row of document.querySelectorAll("a.key-row")) {
+    if (row.pathname === here) row.setAttribute("aria-current", "true");
+    else row.removeAttribute("aria-current");
+  }
 }
 
 document.addEventListener("htmx:afterSwap", (event) => {

@@ -24,8 +24,11 @@ SECRET_KEY = env.str("CONSOLE_SECRET_KEY", "") or read_or_make_secret(DATA_DIR /
 CONSOLE_KEYS = env.list("CONSOLE_KEYS", default=[]) or [read_or_make_key(DATA_DIR / "console_key")]
 
 # Where people reach the console; https:// here makes every cookie Secure and every page HTTPS only.
-HOST, PORT = env.str("HOST", "127.0.0.1"), env.int("PORT", 8000)
-ORIGIN = urlsplit(env.str("CONSOLE_ORIGIN", f"http://{HOST}:{PORT}"))
+HOST, _port = env.str("HOST", "127.0.0.1"), env.str("PORT", "8000")
+if not _port.isdigit() or not 0 < int(_port) < 65536:
+    raise ImproperlyConfigured(f"PORT must be a number from 1 to 65535, not {_port!r}.")
+PORT = int(_port)
+ORIGIN = urlsplit(env.str("CONSOLE_ORIGIN", f"http://[{HOST}]:{PORT}" if ":" in HOST else f"http://{HOST}:{PORT}"))
 BEHIND_TLS = ORIGIN.scheme == "https"
 ALLOWED_HOSTS = [
     ORIGIN.hostname or "localhost",

@@ -8,6 +8,7 @@ from keyspace.access import ROLES
 from keyspace.grants import Allowance, Bounds
 from keyspace.people import People
 
+ALL = "*"  # no server can be called that
 _NAME = {"class": "mono", "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 
 
@@ -59,7 +60,7 @@ class GrantForm(forms.Form):
     """Who, where, in which role, and how far; one pattern a line."""
 
     to = forms.ChoiceField(label="For")
-    server = forms.ChoiceField(required=False)
+    server = forms.ChoiceField()
     role = forms.ChoiceField(
         widget=forms.RadioSelect, choices=[(role, role) for role in ROLES], initial="viewer"
     )
@@ -75,7 +76,7 @@ class GrantForm(forms.Form):
         persons = [(f"person:{person.name}", person.name) for person in people.people]
         groups = [(f"group:{name}", name) for name in people.groups]
         self.fields["to"].choices = [("People", persons), ("Groups", groups)]  # type: ignore[attr-defined]
-        self.fields["server"].choices = [("", "all servers"), *((name, name) for name in people.servers)]  # type: ignore[attr-defined]
+        self.fields["server"].choices = [(ALL, "all servers"), *((name, name) for name in people.servers)]  # type: ignore[attr-defined]
         if grant is not None:
             del self.fields["to"]
 
@@ -86,10 +87,11 @@ class GrantForm(forms.Form):
 
     def bounds(self) -> Bounds:
         lists = (tuple(self.cleaned_data[name].splitlines()) for name in ("patterns", "channels", "masks"))
-        return Bounds(self.cleaned_data["server"] or None, self.cleaned_data["role"], *lists)
+        server = self.cleaned_data["server"]
+        return Bounds(None if server == ALL else server, self.cleaned_data["role"], *lists)
 
 
 def _initial(grant: Allowance) -> dict[str, str]:
     bounds = grant.bounds
     lists = {name: "\n".join(getattr(bounds, name)) for name in ("patterns", "channels", "masks")}
-    return {"server": bounds.server or "", "role": bounds.role, **lists}
+    return {"server": bounds.server or ALL, "role": bounds.role, **lists}

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_GET
 
 from console.actors import console_of
 from console.audit.forms import FilterForm
+from console.audit.told import read_out
 from keyspace.audit_entries import Filter, list_entries, list_operations
 
 
@@ -20,7 +21,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     wanted, given = form.wanted(), form.cleaned_data
     found = list_entries(console, wanted=wanted, before=given["before"], after=given["after"])
     context = {
-        "form": form, "entries": found.entries, "filtered": any(vars(wanted).values()),
+        "form": form, "rows": [(entry, read_out(entry.detail)) for entry in found.entries], "filtered": any(vars(wanted).values()),
         "older_url": _page(wanted, before=found.older), "newer_url": _page(wanted, after=found.newer),
     }  # fmt: skip
     return render(request, "audit/audit.html", context)

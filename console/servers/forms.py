@@ -37,6 +37,13 @@ class ServerForm(forms.ModelForm):
     class Meta:
         model = Server
         fields = ("name", *_PLAIN)
+        labels = {
+            "read_only": "Read-only",
+            "db": "db shown first",
+            "tls": "Speak TLS",
+            "host": "Host or address",
+        }
+        help_texts = {"db": ""}
         widgets = {
             **{name: forms.TextInput(attrs=_mono()) for name in ("name", "host", "socket", "username")},
             **{name: forms.NumberInput(attrs=_mono(inputmode="numeric")) for name in ("port", "db")},

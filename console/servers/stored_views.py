@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console.actors import console_of
+from console.actors import connect, console_of
 from console.servers.forms import ServerForm
 from keyspace import stored_servers
 from keyspace.models import Server
@@ -41,6 +41,8 @@ def change_server(request: HttpRequest, server: str) -> HttpResponse:
 
 
 def _form(request: HttpRequest, form: ServerForm, row: Server | None) -> HttpResponse:
+    if row is not None:
+        connect(request, row.name)  # the shell shows where one is
     configured = row is not None and is_configured(row)
     grants = row.grants.count() if row else 0
     context = {"form": form, "row": row, "configured": configured, "grants": grants}

@@ -96,7 +96,7 @@ def test_a_grant_is_given_changed_and_removed(admin_client, nobody, server_row):
     )
     assert "session:*\n\\xff*" in body(admin_client.get(f"/access/grants/{grant.pk}/"))
     admin_client.post(
-        f"/access/grants/{grant.pk}/", typed | {"server": "", "role": "operator", "patterns": ""}
+        f"/access/grants/{grant.pk}/", typed | {"server": "*", "role": "operator", "patterns": ""}
     )
     grant.refresh_from_db()
     assert (grant.server, grant.role, grant.patterns) == (None, "operator", [])
@@ -107,7 +107,7 @@ def test_a_grant_is_given_changed_and_removed(admin_client, nobody, server_row):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"to": "person:ghost"}, {"to": "x"}, {"role": "owner"}, {"server": "nowhere"}, {"role": ""}, {"to": ""}],
+    [{"to": "person:ghost"}, {"to": "x"}, {"role": "owner"}, {"server": "nowhere"}, {"role": ""}, {"to": ""}, {"server": ""}],
 )
 def test_a_grant_that_makes_no_sense_is_422(admin_client, nobody, server_row, wrong):
     typed = {"to": "person:nobody", "server": "test", "role": "viewer"} | wrong

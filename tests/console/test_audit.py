@@ -40,8 +40,8 @@ def test_audit_shows_who_from_where_what_and_how_it_ended(admin_client, write):
         "db 0",
         "set_ttl",
         "done",
-        "old_ttl",
-        "5000",
+        "old ttl",
+        "5 s",
         r"\xffk:xxx",
         "…",
     ):

@@ -10,11 +10,13 @@ from keyspace.decoders.structured import Ended, print_tree
 from keyspace.decoders.tree import Node, Printer, Style
 from keyspace.decoders.utf8 import utf8
 
-_BEGINS = re.compile(rb'[ \t\r\n]*[{\["]')
+_BEGINS = re.compile(rb'(?:\xef\xbb\xbf)?[ \t\r\n]*[{\["]')
 _ONE_LINE = tuple(
     Style(indent=None, comma=comma, colon=colon) for comma, colon in ((",", ":"), (", ", ": "), (",", ": "))
 )
 """As JavaScript and Go write, as Python does, and as some do by hand."""
+BOM = "\ufeff"
+"""The byte order mark, which some writers put first; it is kept."""
 _INDENT = re.compile(r"[\[{]\n([ \t]*)")
 
 
@@ -29,7 +31,7 @@ class Json(Reading):
         if partial:
             return 75 if self.accepts(data, partial=True) else 0
         try:
-            json.loads(data.decode(), parse_int=len, parse_float=len)
+            json.loads(data.decode("utf-8-sig"), parse_int=len, parse_float=len)
         except (ValueError, RecursionError):
             return 0
         return 75
@@ -38,7 +40,7 @@ class Json(Reading):
         source = utf8(data, partial=partial)
         if source is None:
             raise DecodeError("This is not JSON: it is not UTF-8 text.")
-        notation, why = Notation(source, limits), ""
+        notation, why = Notation(source.removeprefix(BOM), limits), ""
         try:
             notation.read()
         except Full as full:
@@ -75,10 +77,10 @@ def _style_of(like: bytes) -> Style | None:
     if not source:
         return None
     try:
-        root = parse(source, EDITED)
+        root = parse(source.removeprefix(BOM), EDITED)
     except DecodeError:
         return None
-    core = source.strip(" \t\r\n")
+    core = source.strip(BOM + " \t\r\n")
     lead, end = source[: source.index(core)], source[source.index(core) + len(core) :]
     in_ascii = core.isascii() and bool(re.search(r"\\u(?:00[7-9a-f]|0[1-9a-f]|[1-9a-f])[0-9a-f]+", core))
     html = bool(re.search(r"\\u00(?:3c|3e|26)", core))

@@ -1,4 +1,4 @@
-"""What PHP's serialize() writes. Objects are shown, never made: ``{"$object": ["App\\\\User", {...}]}``.
+"""What PHP's serialize() and its sessions write. Objects are shown, never made: ``{"$object": ["App\\\\User", {...}]}``.
 
 Property names are shown with their visibility: ``name``, ``name (protected)``, ``name (private to App\\User)``.
 """
@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 from keyspace.decoders.base import GLANCE, DecodeError
 from keyspace.decoders.structured import Source, Structured
-from keyspace.decoders.tree import Kind, Node, Put, number, tag, word
+from keyspace.decoders.tree import Kind, Node, Put, number, tag, text, word
 
 _BEGINS = re.compile(
     rb'(?:N;|b:[01];|i:[-+]?[0-9]+;|d:[-+0-9.EINFA]+;|[sSE]:[0-9]+:"|a:[0-9]+:\{|[OC]:[0-9]+:")',
     re.IGNORECASE,
 )
+_SESSION = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]{0,200}\|")
+"""What stands before each value of a session, as PHP's own session handler writes it: ``name|value name|value``."""
 _INTEGER = re.compile(rb"[-+]?[0-9]{1,20}\Z")
 _FLOAT = re.compile(rb"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\Z")
 _ODD_FLOATS = {b"INF": "Infinity", b"-INF": "-Infinity", b"NAN": "NaN"}
@@ -27,7 +29,8 @@ class Php(Structured):
         return 80 if self.accepts(data, partial=partial) else 0
 
     def accepts(self, data: bytes, *, partial: bool = False) -> bool:
-        if not _BEGINS.match(data):
+        session = _SESSION.match(data)
+        if not _BEGINS.match(data, session.end() if session else 0):
             return False
         try:
             self.decode(data, GLANCE.begin(), partial=partial)
@@ -37,6 +40,8 @@ class Php(Structured):
 
     def read(self, source: Source, put: Put, depth: int = 1) -> None:
         source.enter(depth)
+        if depth == 1 and _SESSION.match(source.data):
+            return self._session(source, put)
         letter = source.take(1)
         if letter == b"N":
             _expect(source, b";")
@@ -53,6 +58,15 @@ class Php(Structured):
         if letter not in _SCALARS:
             raise DecodeError(f"PHP's serialize has no type {letter.decode('latin-1')!r}.")
         put(_SCALARS[letter](source))
+
+    def _session(self, source: Source, put: Put) -> None:
+        put(node := Node(Kind.MAP, []))
+        while source.left:
+            if not _SESSION.match(source.data, source.at):
+                raise DecodeError("The PHP session has something that is no name and value.")
+            pair = [text(source.until(b"|").decode("utf-8", "backslashreplace"))]
+            node.value.append(pair)
+            self.read(source, pair.append, 2)
 
     def _pairs(self, source: Source, node: Node, count: int, depth: int) -> None:
         """``{key value …}``; an array whose keys count from 0 becomes a list."""

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from keyspace.decoders.base import Full, size
+from keyspace.decoders.utf8 import UNSEEN
 
 
 class Kind(StrEnum):
@@ -93,9 +94,7 @@ class Style:
 PRETTY = Style()
 
 _PLAIN = re.compile(r"[ !#-\[\]-~]*\Z")
-_ESCAPED = re.compile(
-    '["\\\\\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]'
-)
+_ESCAPED = re.compile(f'["\\\\\t\n{UNSEEN}]')
 _ASCII_ESCAPED = re.compile(r'["\\\x00-\x1f\x7f]|[^\x00-\x7f]')
 _NEEDED = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}

@@ -129,6 +129,7 @@ SAMPLES: dict[str, list[Sample]] = {
         ),
         Sample(b'{"a":1,"a":2}', '"a": 1,\n  "a": 2'),
         Sample(b'{"a":NaN,"b":-Infinity}', '"a": NaN'),
+        Sample(b'\xef\xbb\xbf{"bom":1}\r\n', '"bom": 1'),
         Sample(b'{ "a":1 , "b":[ ] }', '"a": 1', returns=False),
         Sample(b"17", "17", found=False),
     ],
@@ -223,6 +224,11 @@ SAMPLES: dict[str, list[Sample]] = {
         ),
         Sample(b'a:2:{i:0;E:11:"Suit:Hearts";i:1;R:2;}', '{"$reference": 2}', returns=False),
         Sample(b'C:3:"Bag":5:{a\0b;c}', '"Bag",\n  "a\\u0000b;c"', returns=False),
+        Sample(
+            b'user|a:1:{s:2:"id";i:7;}seen|i:1700000000;',
+            '"user": {\n    "id": 7\n  },\n  "seen": 1700000000',
+            returns=False,
+        ),
         Sample(b"d:1.0E+25;", "1.0E+25", returns=False),
     ],
     "pickle": [

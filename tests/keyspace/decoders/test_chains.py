@@ -19,7 +19,7 @@ from keyspace.errors import BadInput
 
 ORDER = b'{"id":1,"to":"Zo\xc3\xab"}'
 PRETTY = '{\n  "id": 1,\n  "to": "Zoë"\n}'
-ROWS = json.dumps([{"id": at, "name": f"name {at}"} for at in range(20_000)]).encode()
+ROWS = json.dumps([{"id": at, "name": f"name {at}"} for at in range(8_000)]).encode()
 
 
 def test_base64_of_gzip_of_json_is_found() -> None:
@@ -90,7 +90,7 @@ def test_damage_in_the_middle_shows_what_came_before() -> None:
 )
 def test_the_beginning_of_a_compressed_value_shows_what_there_is(pack: Any) -> None:
     packed = pack(ROWS)
-    decoded = decode_value(packed[: len(packed) // 2], partial=True)
+    decoded = decode_value(packed[: len(packed) * 9 // 10], partial=True)
     assert decoded.chain[-1] == "json"
     assert decoded.text.startswith('[\n  {\n    "id": 0,\n    "name": "name 0"')
     assert len(decoded.text) > 10_000

@@ -23,7 +23,7 @@ from keyspace.decoders import EDITED, LIMITS, decode_value, encode_value
 from keyspace.decoders.recognition import recognise
 from tests.keyspace.decoders.samples import AVRO_SCHEMA, jwt
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary()
 values = st.recursive(
     scalars,
@@ -37,7 +37,11 @@ plain = st.recursive(
 )
 
 php_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(min_size=1), inner, max_size=5),
 )
 
@@ -95,12 +99,12 @@ def test_an_edit_of_json_keeps_the_layout_of_the_old_value(old: Any, new: Any) -
 
 
 @quick
-@given(st.dictionaries(st.text().filter(lambda key: "\0" not in key), plain, max_size=4))
+@given(st.dictionaries(st.sampled_from("abcde"), php_values, max_size=4))
 def test_bson_shows_what_was_written(value: dict[str, Any]) -> None:
     try:
         data = bson.encode(value)
-    except (OverflowError, bson.errors.InvalidDocument):
-        return
+    except bson.errors.InvalidDocument:
+        return  # NUL in a key
     assert same(json.loads(decode_value(data, "bson").text), json.loads(json.dumps(value)))
 
 
@@ -305,7 +309,7 @@ def test_words_that_could_be_base64_stay_words() -> None:
 
 
 def test_large_values_within_the_edit_limits_come_back() -> None:
-    rows = json.dumps([{"id": at, "name": "x" * 20} for at in range(30_000)]).encode()
+    rows = json.dumps([{"id": at, "name": "x" * 20} for at in range(18_000)]).encode()
     assert decode_value(rows).truncated
     whole = decode_value(rows, "json", limits=EDITED)
     assert not whole.truncated

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods
 
 from console.actors import actor_of, connect
 from console.backups.forms import RestoreForm
@@ -31,6 +31,16 @@ def restore(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResp
     context = {"connection": connection, "backup": backup, "form": form, "job": job, "once": uuid.uuid4().hex}
     context |= {"may_control": True, "doable": job is not None and job.state == "done" and job.params.get("dry")}
     return render(request, "backups/restore.html", context, status=422 if form.errors else 200)
+
+
+@require_GET
+def dry(request: HttpRequest, server: str, backup_id: uuid.UUID, job_id: uuid.UUID) -> HttpResponse:
+    """The dry run while it runs; when it has ended the whole page is read again, with the button that restores."""
+    connection = connect(request, server)
+    backup, job = services.get_backup(connection, backup_id=str(backup_id)), find_job(actor_of(request), job_id)
+    if not job.unfinished:
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    return render(request, "backups/_dry.html", {"connection": connection, "backup": backup, "job": job, "may_control": True})
 
 
 def _targets(request: HttpRequest, backup: Backup) -> list[str]:

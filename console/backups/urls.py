@@ -18,4 +18,5 @@ urlpatterns = [
     path("servers/<server:server>/backups/<uuid:backup_id>/delete/", views.delete, name="backup_delete"),
     path("servers/<server:server>/backups/<uuid:backup_id>/download/<int:number>/", views.download, name="backup_download"),
     path("servers/<server:server>/backups/<uuid:backup_id>/restore/", restore_views.restore, name="backup_restore"),
+    path("servers/<server:server>/backups/<uuid:backup_id>/restore/<uuid:job_id>/", restore_views.dry, name="backup_dry"),
 ]

@@ -30,7 +30,7 @@ def backups(request: HttpRequest, server: str) -> HttpResponse:
 @require_GET
 def state(request: HttpRequest, server: str) -> HttpResponse:
     """Asked every second while something runs, every few seconds else."""
-    return render(request, "backups/_state.html", _page(connect(request, server)))
+    return render(request, "backups/_state.html", _page(connect(request, server)) | {"oob": True})
 
 
 def _page(connection: Connection) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def _page(connection: Connection) -> dict[str, Any]:
 def start(request: HttpRequest, server: str) -> HttpResponse:
     connection = connect(request, server)
     services.start_backup(connection, kind=request.POST.get("kind", "auto"), once=_once(request))
-    return render(request, "backups/_state.html", _page(connection))
+    return render(request, "backups/_state.html", _page(connection) | {"oob": True})
 
 
 def _once(request: HttpRequest) -> str | None:

@@ -83,9 +83,9 @@ class Job(models.Model):
         return ((self.finished_at or timezone.now()) - self.started_at).total_seconds() if self.started_at else None
 
     @property
-    def rate(self) -> float | None:
+    def rate(self) -> int | None:
         """Units a second since it started."""
-        return self.done / self.seconds if self.seconds and self.done else None
+        return round(self.done / self.seconds) if self.seconds and self.done else None
 
     @property
     def seconds_left(self) -> float | None:

@@ -68,9 +68,11 @@ class ProblemMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        from allauth.core.exceptions import ImmediateHttpResponse, ReauthenticationRequired
         from django.core.exceptions import PermissionDenied, SuspiciousOperation
         from django.http import Http404
 
-        if isinstance(error, Http404 | PermissionDenied | SuspiciousOperation):
+        # Django's own, and what allauth's middleware turns into a redirect.
+        if isinstance(error, Http404 | PermissionDenied | SuspiciousOperation | ImmediateHttpResponse | ReauthenticationRequired):
             return None
         return problem_response(request, error)

@@ -6,6 +6,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.people import PASSWORD
+
 pytestmark = pytest.mark.django_db(transaction=True)
 KEYS = "/servers/test/0/keys/"
 THEME = "localStorage.getItem('theme')"
@@ -211,7 +213,7 @@ def test_a_session_that_ended_leads_to_sign_in_and_back(console, signed_in, view
     page.locator("a.row").first.click()
     expect(page).to_have_url(re.compile(r"/accounts/login/\?next=.*keys"))
     page.get_by_label("User name").fill(viewer.username)
-    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(console.url(KEYS + "?view=list"))
 
@@ -330,3 +332,62 @@ def test_no_page_asks_anybody_else(console, signed_in, viewer, server_row):
     page.wait_for_load_state("networkidle")
     assert [url for url in asked if not url.startswith((console.url("/"), "data:"))] == []
     assert json.loads(page.locator("meta[name=htmx-config]").get_attribute("content"))["allowEval"] is False
+
+
+def codes_of(secret):
+    """The code that an authenticator app shows for `secret` now."""
+    from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+
+    return format_hotp_value(hotp_value(secret, next(yield_hotp_counters_from_time())))
+
+
+def test_two_factor_sign_in_is_set_up_and_asked_for(console, signed_in, viewer, server_row):
+    page = signed_in(viewer)
+    page.locator(".person summary").click()
+    page.get_by_role("link", name="Two-factor sign-in").click()
+    page.get_by_role("link", name="Set up").click()
+    if page.get_by_role("heading", name="Confirm that it is you").count():
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Confirm").click()
+    secret = page.get_by_label("Secret").input_value()
+    page.get_by_label("Code").fill(codes_of(secret))
+    page.get_by_role("button", name="Switch on").click()
+    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
+    recovery = page.locator("pre").inner_text().split()[0]
+
+    page.context.clear_cookies()
+    page.goto(console.url("/accounts/login/"))
+    page.get_by_label("User name").fill(viewer.username)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Second step")).to_be_visible()
+    page.get_by_label("Code").fill("000000")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_label("Code").fill(recovery)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(console.url("/"))
+
+
+def test_a_person_changes_their_password(console, signed_in, viewer, server_row):
+    page = signed_in(viewer)
+    page.goto(console.url("/accounts/password/change/"))
+    page.get_by_label("Current password").fill(PASSWORD)
+    page.get_by_label("New password", exact=True).fill("short")
+    page.get_by_label("New password again").fill("short")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_role("alert").first).to_contain_text("at least 8 characters")
+    page.get_by_label("Current password").fill(PASSWORD)
+    page.get_by_label("New password", exact=True).fill("another good battery")
+    page.get_by_label("New password again").fill("another good battery")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.locator(".toast")).to_contain_text("assword")
+    viewer.refresh_from_db()
+    assert viewer.check_password("another good battery")
+
+
+def test_a_page_that_does_not_exist_says_so_within_the_shell(console, signed_in, viewer, server_row):
+    page = signed_in(viewer)
+    page.goto(console.url("/nothing/here/"))
+    expect(page.get_by_role("heading", name="There is no such page.")).to_be_visible()
+    expect(page.get_by_role("link", name="Servers", exact=True)).to_be_visible()

@@ -109,11 +109,6 @@ class Viewer:
             self._put(control_frame("missed", counts=asdict(self._missed)).data)
             self._missed = None
 
-    def tell_counts(self) -> None:
-        """Queue the exact totals (and first what was missed, if anything), so that the page cannot drift."""
-        self._tell_missed()
-        self._put(control_frame("counts", counts=asdict(self.counts)).data)
-
     def close(self) -> None:
         self._closed = True
         self._ready.set()
@@ -126,6 +121,8 @@ class Viewer:
                 self._queued -= len(data)
                 self._full_since = None
                 yield data
+                if not self._queue:
+                    self._tell_missed()
             if self._closed:
                 return
             self._ready.clear()

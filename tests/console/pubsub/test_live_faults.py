@@ -123,7 +123,7 @@ async def test_a_slow_browser_costs_only_itself_and_every_message_is_counted(
 def _consumers(kind: type) -> list[Any]:
     import gc
 
-    return [one for one in gc.get_objects() if isinstance(one, kind)]
+    return [one for one in gc.get_objects() if type(one) is kind]
 
 
 async def test_what_the_console_cannot_encode_in_time_is_dropped_and_counted(

@@ -52,10 +52,16 @@ def test_what_is_published(operator_client: Client, redis: Any, fields: dict[str
     assert answer.status_code == 200 and "reached 1 subscriber" in answer.content.decode()
     assert listener.get_message(timeout=2)["data"] == sent
     entry = AuditEntry.objects.get(operation="publish_message")
-    assert entry.outcome == "done" and entry.detail == {"channel": "news\\xff", "size": len(sent), "receivers": 1}
+    assert entry.outcome == "done" and entry.detail == {
+        "channel": "news\\xff",
+        "size": len(sent),
+        "receivers": 1,
+    }
 
 
-@pytest.mark.parametrize("fields", [{"payload": "{", "format": "json"}, {"payload": "f", "format": "hex"}, {"channel": ""}])
+@pytest.mark.parametrize(
+    "fields", [{"payload": "{", "format": "json"}, {"payload": "f", "format": "hex"}, {"channel": ""}]
+)
 def test_what_cannot_be_sent_is_said(operator_client: Client, fields: dict[str, Any]) -> None:
     answer = publish(operator_client, **fields)
     assert answer.status_code == 422 and "error" in answer.content.decode()
@@ -95,11 +101,17 @@ def test_channels_come_with_subscribers(viewer_client: Client, redis: Any) -> No
             listeners[-1].subscribe(name)
             listeners[-1].get_message(timeout=2)
     columns = viewer_client.get(f"{PAGE}channels/").json()
-    assert columns["names"] == ["busy", "odd\udcff"] and columns["subscribers"] == [3, 1] and columns["total"] == 2
+    assert (
+        columns["names"] == ["busy", "odd\udcff"]
+        and columns["subscribers"] == [3, 1]
+        and columns["total"] == 2
+    )
     assert viewer_client.get(f"{PAGE}channels/?match=b*").json()["names"] == ["busy"]
 
 
-def test_thousands_of_channels_are_listed_up_to_a_limit(viewer_client: Client, redis: Any, settings: Any) -> None:
+def test_thousands_of_channels_are_listed_up_to_a_limit(
+    viewer_client: Client, redis: Any, settings: Any
+) -> None:
     settings.LIVE_CHANNELS = 100
     listener = redis.pubsub()
     listener.subscribe(*[f"channel:{number}" for number in range(3000)])
@@ -116,7 +128,9 @@ def test_channels_outside_the_grant_are_absent(make_person: Any, server_row: Any
     assert client.get(f"{PAGE}channels/").json()["names"] == ["orders.1"]
 
 
-def test_channels_on_every_generation(any_server: Any, make_server: Any, make_person: Any, any_redis: Any) -> None:
+def test_channels_on_every_generation(
+    any_server: Any, make_server: Any, make_person: Any, any_redis: Any
+) -> None:
     row = make_server(any_server, name="any")
     listener = any_redis.pubsub()
     listener.subscribe("news")

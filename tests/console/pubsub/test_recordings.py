@@ -40,7 +40,9 @@ async def stop(socket: Any, number: str) -> dict[str, Any]:
     return await socket.until("recording", id=number)
 
 
-async def test_every_matching_message_is_recorded_whole_and_in_order(open_live: Any, viewer: Any, redis: Any) -> None:
+async def test_every_matching_message_is_recorded_whole_and_in_order(
+    open_live: Any, viewer: Any, redis: Any
+) -> None:
     socket = await open_live(viewer)
     await socket.watch(("pattern", "orders.*"), filter={"text": "keep"})
     number = await record(socket)
@@ -207,7 +209,9 @@ async def test_anothers_recording_is_not_there_and_an_admins_view_holds_all(
     assert await boss.messages(2) == ["1", "not for all"]
 
 
-async def test_a_narrower_grant_narrows_what_a_recording_shows(open_live: Any, viewer: Any, redis: Any) -> None:
+async def test_a_narrower_grant_narrows_what_a_recording_shows(
+    open_live: Any, viewer: Any, redis: Any
+) -> None:
     from keyspace.models import Grant
 
     socket = await open_live(viewer)
@@ -226,7 +230,9 @@ async def test_pages_of_recordings(open_live: Any, viewer: Any, operator: Any, r
     socket = await open_live(viewer)
     number = await recorded(socket, redis, [b"1", b"2"])
     await socket.leave()
-    await sync_to_async(_look_at_pages)(number, await sync_to_async(sign_in)(viewer), await sync_to_async(sign_in)(operator))
+    await sync_to_async(_look_at_pages)(
+        number, await sync_to_async(sign_in)(viewer), await sync_to_async(sign_in)(operator)
+    )
 
 
 def _look_at_pages(number: str, mine: Client, others: Client) -> None:
@@ -244,7 +250,9 @@ def _look_at_pages(number: str, mine: Client, others: Client) -> None:
     assert list(recordings_directory().iterdir()) == []
 
 
-async def test_what_a_console_that_was_killed_had_recorded_stays(open_live: Any, viewer: Any, redis: Any) -> None:
+async def test_what_a_console_that_was_killed_had_recorded_stays(
+    open_live: Any, viewer: Any, redis: Any
+) -> None:
     socket = await open_live(viewer)
     number = await recorded(socket, redis, [b"1", b"2"])
     path = recordings_directory() / f"{number}.json"

@@ -9,7 +9,7 @@ from typing import Any
 
 from keyspace.decoders.avro_schema import Schema, SchemaReader, long
 from keyspace.decoders.base import DecodeError, Full, Layer, Limits, Reading, size
-from keyspace.decoders.snappy import unpack_block
+from keyspace.decoders.snappy import Snappy, unpack_block
 from keyspace.decoders.structured import Ended, Source, print_tree
 from keyspace.decoders.tree import Kind, Node
 from keyspace.decoders.unpacking import Unpacked
@@ -117,7 +117,7 @@ def _snappy(data: bytes, limits: Limits) -> bytes:
     state = Unpacked()
     try:
         unpack_block(data[:-4], limits, state)
-    except (ValueError, IndexError) as error:
+    except Snappy.errors as error:
         raise DecodeError(f"A block of the Avro container is damaged ({error}).") from error
     if not state.ended or zlib.crc32(state.out) != int.from_bytes(data[-4:], "big"):
         raise DecodeError("A block of the Avro container is damaged.")

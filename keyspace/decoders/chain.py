@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from keyspace.decoders.base import EDITED, LIMITS, DecodeError, Decoder, Layer, Limits, Packing, Reading
@@ -192,6 +192,6 @@ def _contents(packings: Sequence[Decoder], like: bytes, limits: Limits) -> list[
     """`like` as each decoder of the chain meets it, the outermost first. Nothing when there was nothing."""
     contents = [like]
     for decoder in packings:
-        inside = decoder.decode(contents[-1], replace(limits)).data if contents[-1] else b""
+        inside = decoder.decode(contents[-1], limits).data if contents[-1] else b""
         contents.append(inside or b"")
     return contents

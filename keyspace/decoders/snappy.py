@@ -13,7 +13,7 @@ _COMPRESSED, _PLAIN, _MARK, _PADDING, _SKIPPABLE = 0x00, 0x01, 0xFF, 0xFE, 0x80
 class Snappy(Compressed):
     name, label = "snappy", "Snappy"
     magic = b"\xff\x06\x00\x00sNaPpY"
-    errors = (cramjam.DecompressionError, IndexError)
+    errors = (cramjam.DecompressionError,)
 
     def begins(self, data: bytes, at: int = 0) -> bool:
         return len(data) > at

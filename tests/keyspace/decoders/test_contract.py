@@ -94,7 +94,7 @@ def test_a_beginning_is_read_as_far_as_it_goes_and_says_so(decoder: Decoder, sam
 
 @each_sample
 def test_damage_is_told_and_never_raised(decoder: Decoder, sample: Sample) -> None:
-    for at in range(min(len(sample.data), 300)):
+    for at in range(0, len(sample.data), len(sample.data) // 300 + 1):
         for change in (1, 0x80):
             data = sample.data[:at] + bytes([sample.data[at] ^ change]) + sample.data[at + 1 :]
             try:

@@ -149,6 +149,21 @@ def _replication(info: Info) -> list[Fact]:
     ]
 
 
+def _processor(info: Info) -> list[Fact]:
+    """Seconds of processor time since the start."""
+    wanted = (("System", "used_cpu_sys"), ("User", "used_cpu_user"), ("Children", "used_cpu_user_children"))
+    return [Fact(label, info[name] * 1000, "duration") for label, name in wanted if name in info]
+
+
+def _errors(info: Info) -> list[Fact]:
+    """How often the server answered with each kind of error, the most frequent six."""
+    counts = {
+        name.removeprefix("errorstat_"): told for name, told in info.items() if name.startswith("errorstat_")
+    }
+    often = sorted(counts.items(), key=lambda one: -int(one[1].get("count", 0)))[:6]
+    return [Fact(name, told.get("count"), "number") for name, told in often] or [Fact("None so far", "")]
+
+
 # title, section of INFO, what is shown of it
 _PANELS: tuple[tuple[str, str, Callable[[Info], list[Fact]]], ...] = (
     ("Server", "server", _server),
@@ -157,6 +172,8 @@ _PANELS: tuple[tuple[str, str, Callable[[Info], list[Fact]]], ...] = (
     ("Activity", "stats", _activity),
     ("Clients", "clients", _clients),
     ("Replication", "replication", _replication),
+    ("Processor time", "cpu", _processor),
+    ("Errors answered", "errorstats", _errors),
 )
 
 

@@ -99,7 +99,7 @@ def _look(server: Server) -> State:
 _states: dict[str, State] = {}
 _looking: dict[str, Future[State]] = {}
 _lock = threading.Lock()
-_lookers = ThreadPoolExecutor(8, thread_name_prefix="state")
+_lookers = ThreadPoolExecutor(24, thread_name_prefix="state")
 
 
 def state_of(server: Server, *, patience: float = 0.3) -> State:

@@ -29,7 +29,7 @@ class ServerForm(forms.ModelForm):
     client_key = forms.CharField(
         required=False,
         max_length=65_536,
-        label="client key (PEM)",
+        label="Client key (PEM)",
         widget=forms.Textarea(attrs=_mono(rows=3)),
     )
     clear_client_key = forms.BooleanField(required=False, label="Take the stored key away")

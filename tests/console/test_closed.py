@@ -77,7 +77,7 @@ def test_a_strangers_fragment_leads_the_page_to_sign_in(client, server_row, addr
 
 
 # Without a grant: the pages of a server do not exist, those of the console are refused; neither tells a thing.
-OWN_PAGES = {"home", "jump"}
+OWN_PAGES = {"home", "jump", "jobs", "jobs_list"}
 
 
 @pytest.mark.parametrize("address", list(addresses()))

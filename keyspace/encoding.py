@@ -58,5 +58,8 @@ def from_key_id(address: str) -> bytes:
     except (binascii.Error, ValueError):
         name = b""
     if not name or key_id(name) != address:
-        raise BadInput("This is not the address of a key.", "Open the key from the list, or type its name into the filter.")
+        raise BadInput(
+            "This is not the address of a key.",
+            "Open the key from the list, or type its name into the filter.",
+        )
     return name

@@ -12,4 +12,5 @@ import "./shortcuts.js";
 import "./copy.js";
 import "./json.js";
 import "./keys.js";
+import "./watch.js";
 import "./ttl_dialog.js";

@@ -39,9 +39,9 @@ EXPECTED = (
     "net::ERR_",
     "WebSocket connection",
     "Response Status Error Code",
-    # what htmx logs when nothing answered
+    # what htmx logs of a request that nothing answered, or that was given up
     "htmx:afterRequest",
-    "htmx:sendError",
+    "htmx:send",
 )
 
 

@@ -391,3 +391,17 @@ def test_a_page_that_does_not_exist_says_so_within_the_shell(console, signed_in,
     page.goto(console.url("/nothing/here/"))
     expect(page.get_by_role("heading", name="There is no such page.")).to_be_visible()
     expect(page.get_by_role("link", name="Servers", exact=True)).to_be_visible()
+
+
+def test_watching_marks_what_changed_and_not_what_only_ticks(console, signed_in, viewer, redis):
+    redis.hset("user:1", mapping={"name": "Ana", "mail": "ana@example.org"})
+    redis.expire("user:1", 3600)
+    page = signed_in(viewer)
+    page.goto(console.url(KEYS + "?view=list"))
+    page.locator("a.row").first.click()
+    page.get_by_role("button", name="Watch").click()
+    redis.hset("user:1", "name", "Ben")
+    expect(page.locator("[data-cell].changed")).to_have_text("Ben", timeout=8000)
+    expect(page.get_by_role("button", name="Watch")).to_have_attribute("aria-pressed", "true")
+    redis.delete("user:1")
+    expect(page.get_by_role("button", name="Watch")).to_have_count(0, timeout=8000)

@@ -125,6 +125,10 @@ if "sqlite" in DATABASES["default"]["ENGINE"]:
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+# What deleted and changed keys held: so many days, so much in all, and no more of one key (as DUMP gives it).
+TRASH_DAYS = env.int("CONSOLE_TRASH_DAYS", 7)
+TRASH_BYTES = env.int("CONSOLE_TRASH_MB", 1024) * 1024 * 1024
+TRASH_KEY_BYTES = env.int("CONSOLE_TRASH_KEY_MB", 64) * 1024 * 1024
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": env.cache_url("CONSOLE_CACHE_URL", "locmemcache://console")}
 if env.str("CONSOLE_CHANNELS_URL", ""):
@@ -185,8 +189,27 @@ STORAGES = {
     },
 }
 
+# Backups: where they lie (a directory, or a bucket), the key they are sealed with, and what may load them to prove them.
+BACKUP_DIR, BACKUP_KEY = env.str("CONSOLE_BACKUP_DIR", ""), env.str("CONSOLE_BACKUP_KEY", "")
+if env.str("CONSOLE_BACKUP_KEY_FILE", ""):
+    BACKUP_KEY = Path(env.str("CONSOLE_BACKUP_KEY_FILE")).read_text().strip()
+if env.str("CONSOLE_BACKUP_BUCKET", ""):
+    STORAGES["backups"] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": env.str("CONSOLE_BACKUP_BUCKET"), "location": env.str("CONSOLE_BACKUP_PREFIX", ""),
+            "endpoint_url": env.str("CONSOLE_BACKUP_ENDPOINT", "") or None, "region_name": env.str("CONSOLE_BACKUP_REGION", "") or None,
+            "file_overwrite": False, "max_memory_size": 16 * 1024 * 1024, "default_acl": None,
+        },
+    }  # fmt: skip
+SCRATCH_BINARIES, SCRATCH_MEMORY = env.list("CONSOLE_SCRATCH_BINARIES", default=[]), env.int("CONSOLE_SCRATCH_MEMORY", 0)
+OPEN_BACKUPS, OPEN_BACKUP_MINUTES = env.int("CONSOLE_OPEN_BACKUPS", 3), env.int("CONSOLE_OPEN_BACKUP_MINUTES", 60)
+BACKUP_UPLOAD_BYTES = env.int("CONSOLE_BACKUP_UPLOAD_BYTES", 64 * 1024**3)
+JOBS_URL = env.str("CONSOLE_JOBS_URL", "")
+
 LANGUAGE_CODE, TIME_ZONE, USE_I18N, USE_TZ = "en", env.str("TZ", "UTC") or "UTC", False, True
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+# A value in an editor (1 MiB of text) may be written as three characters a byte; larger ones come as files.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 
 LOGGING = {

@@ -4,5 +4,17 @@ from keyspace.models.audit import AuditChain, AuditEntry
 from keyspace.models.backup import Backup, OpenBackup, Schedule
 from keyspace.models.job import Job
 from keyspace.models.server import Grant, Server
+from keyspace.models.trash import Once, TrashEntry
 
-__all__ = ["AuditChain", "AuditEntry", "Backup", "Grant", "Job", "OpenBackup", "Schedule", "Server"]
+__all__ = [
+    "AuditChain",
+    "AuditEntry",
+    "Backup",
+    "Grant",
+    "Job",
+    "Once",
+    "OpenBackup",
+    "Schedule",
+    "Server",
+    "TrashEntry",
+]

@@ -1,0 +1,196 @@
+"""Keys as a whole: delete them with a way back, create, rename and copy them without overwriting any."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import redis
+from redis.client import Pipeline
+
+from keyspace import audit, trash
+from keyspace.access import Permission, check_permission, performs
+from keyspace.encoding import to_text
+from keyspace.errors import BadInput, Conflict, Denied, NotFound, Problem
+from keyspace.images import Weight, read_kind, take_image, weigh
+from keyspace.models import TrashEntry
+from keyspace.servers import Connection
+from keyspace.types.facts import key_slot
+
+TRIES = 5
+MOST_NAMES = 1000
+
+
+class NoWayBack(Problem):
+    """The key does not fit the trash; ask before it is deleted for good."""
+
+    status = 422
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """`entries` are in the trash, by name; `for_good` were deleted without; `gone` were not there any more."""
+
+    entries: dict[bytes, str] = field(default_factory=dict)
+    for_good: tuple[bytes, ...] = ()
+    gone: tuple[bytes, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.entries) + len(self.for_good)
+
+
+@dataclass(frozen=True)
+class Renamed:
+    name: bytes
+    to: bytes
+
+
+@performs(Permission.DELETE_KEYS, audited=False)
+def weigh_key(connection: Connection, name: bytes) -> Weight:
+    """What deleting it would delete, and whether it fits the trash. Raises NotFound."""
+    return weigh(connection, connection.redis, name, read_kind(connection.redis, name))
+
+
+@performs(Permission.DELETE_KEYS)
+def delete_keys(
+    connection: Connection, *, names: Sequence[bytes], without_trash: bool = False, kind: str = ""
+) -> Deleted:
+    """Delete keys: each goes into the trash as it is at that moment, then UNLINK in MULTI under WATCH.
+
+    `kind` is the type the person saw. Raises NoWayBack before anything is deleted when one does not fit the trash, unless
+    `without_trash`; Conflict for a key of another type, or one that changes all the time; NotFound when there was only one.
+    """
+    if len(names) > MOST_NAMES:
+        raise BadInput(f"More than {MOST_NAMES} keys at once are work for a job.", "Select fewer.")
+    if not without_trash:
+        _refuse_heavy(connection, names)
+    entries: dict[bytes, str] = {}
+    for_good: list[bytes] = []
+    gone: list[bytes] = []
+    for name in names:
+        try:
+            entry = _delete(connection, name, kind, without_trash)
+        except NotFound:
+            if len(names) == 1:
+                raise
+            gone.append(name)
+            continue
+        if entry is None:
+            for_good.append(name)
+        else:
+            entries[name] = entry
+    audit.tell(deleted=len(entries) + len(for_good), without_trash=len(for_good), gone=len(gone))
+    if len(names) == 1 and entries:
+        audit.tell(trash=next(iter(entries.values())))
+    return Deleted(entries, tuple(for_good), tuple(gone))
+
+
+def _refuse_heavy(connection: Connection, names: Sequence[bytes]) -> None:
+    for name in names:
+        try:
+            weight = weigh(connection, connection.redis, name, read_kind(connection.redis, name))
+        except NotFound:
+            continue
+        if not weight.fits_trash:
+            raise NoWayBack(f"The key {to_text(name)[:200]} is too large for the trash: there would be no way back.",
+                            "Confirm that it is deleted for good, or take a backup first.")  # fmt: skip
+
+
+def _delete(connection: Connection, name: bytes, kind: str, without_trash: bool) -> str | None:
+    """The id of its entry in the trash. A transaction that was refused wrote nothing, so it may be tried again."""
+    for _ in range(TRIES):
+        with connection.redis.pipeline(transaction=True) as pipe:
+            pipe.watch(name)
+            now = read_kind(pipe, name)
+            if kind and now != kind:
+                raise Conflict(
+                    f"The key is a {now} now, it was a {kind}; nothing was deleted.", "Reload the key."
+                )
+            entry = _into_trash(connection, pipe, name, now, without_trash)
+            pipe.multi()
+            pipe.execute_command("UNLINK", name)
+            try:
+                pipe.execute()
+            except redis.WatchError:
+                if entry:
+                    entry.delete()
+                continue
+            except redis.ResponseError:
+                if entry:
+                    entry.delete()
+                raise
+            return str(entry.pk) if entry else None
+    raise Conflict("The key changes all the time; it was not deleted.", "Try again.")
+
+
+def _into_trash(
+    connection: Connection, pipe: Pipeline, name: bytes, kind: str, without_trash: bool
+) -> TrashEntry | None:
+    weight = weigh(connection, pipe, name, kind)
+    image = take_image(connection, pipe, name, weight) if weight.fits_trash else None
+    if image is not None:
+        return trash.keep(connection, name, image, why=TrashEntry.Why.DELETED, operation="delete_keys")
+    if without_trash:
+        return None
+    raise NoWayBack("This key cannot go into the trash: there would be no way back.",
+                    "Confirm that it is deleted for good, or take a backup first.")  # fmt: skip
+
+
+@performs(Permission.CREATE_KEYS)
+def rename_key(connection: Connection, name: bytes, *, to: bytes, kind: str = "") -> Renamed:
+    """Give the key another name, if no key has it (RENAMENX); its TTL goes along.
+
+    Raises NotFound, KeyExists, BadInput for names in different slots of a cluster.
+    """
+    _check_new_name(connection, name, to)
+    with connection.redis.pipeline(transaction=True) as pipe:
+        pipe.watch(name, to)
+        now = read_kind(pipe, name)
+        if kind and now != kind:
+            raise Conflict(
+                f"The key is a {now} now, it was a {kind}; nothing was renamed.", "Reload the key."
+            )
+        pipe.multi()
+        pipe.execute_command("RENAMENX", name, to)
+        try:
+            done = pipe.execute()[0]
+        except redis.WatchError:
+            raise Conflict(
+                "The key changed in this very moment; nothing was renamed.", "Try again."
+            ) from None
+    if not done:
+        raise key_exists(to)
+    audit.tell(to=to_text(to)[:300])
+    return Renamed(name, to)
+
+
+def _check_new_name(connection: Connection, name: bytes, to: bytes) -> None:
+    if name == to:
+        raise BadInput("This is the name it has already.", "Type another one.")
+    check_permission(connection, Permission.CREATE_KEYS, to)
+    refuse_unmasking(connection, name, connection, to)
+    if is_cluster(connection) and key_slot(name) != key_slot(to):
+        raise BadInput(
+            f"On this cluster the two names live in different slots ({key_slot(name)} and {key_slot(to)}).",
+            "Keep the same {hash tag} in both names.",
+        )
+
+
+def is_cluster(connection: Connection) -> bool:
+    """Whether the server is a node of a cluster; no where it does not tell."""
+    try:
+        return bool(connection.redis.info("cluster").get("cluster_enabled"))
+    except redis.ResponseError:
+        return False
+
+
+def key_exists(name: bytes) -> trash.KeyExists:
+    return trash.KeyExists(
+        f"A key {to_text(name)[:200]} exists already; nothing was written.", "Choose another name."
+    )
+
+
+def refuse_unmasking(connection: Connection, name: bytes, target: Connection, to: bytes) -> None:
+    """A name that shows what another hides would be a way around the masks. Raises Denied."""
+    if connection.access.masked(name) and not target.access.masked(to):
+        raise Denied("The values of this key are masked, and under that name they would not be.",
+                     "Choose a name that is masked as well, or ask an admin.")  # fmt: skip

@@ -1,0 +1,105 @@
+"""Copying a key: to another name, another db, or another server, with its point of expiry, and over no other key."""
+
+from dataclasses import dataclass
+
+import redis
+
+from keyspace import audit
+from keyspace.access import Permission, performs
+from keyspace.changes import NoWayBack, key_exists, refuse_unmasking
+from keyspace.encoding import to_text
+from keyspace.errors import BadInput, Conflict, NotFound
+from keyspace.images import read_expiry, read_kind, weigh
+from keyspace.servers import Connection
+
+
+@dataclass(frozen=True)
+class Copied:
+    """`way`: COPY within a server, RESTORE to another."""
+
+    name: bytes
+    to: bytes
+    way: str
+
+
+@performs(Permission.READ_KEYS)
+def copy_obstacles(connection: Connection, name: bytes, *, target: Connection) -> tuple[str, ...]:
+    """What would keep this key from being copied to `target`, in words; nothing found: it should work."""
+    told: list[str] = []
+    weight = weigh(connection, connection.redis, name, read_kind(connection.redis, name))
+    if target.server.read_only:
+        told.append(f"{target.server.name} is marked read-only in this console.")
+    if connection.server == target.server:
+        return tuple(told)
+    if not weight.fits_trash:
+        told.append("It is too large to be carried in one piece to another server.")
+    ours, theirs = _rdb_version(connection), _rdb_version(target)
+    if ours and theirs and ours > theirs:
+        told.append(f"{target.server.name} is older and does not read what this server dumps "
+                    f"(RDB version {ours}, it reads up to {theirs}).")  # fmt: skip
+    return tuple(told)
+
+
+def _rdb_version(connection: Connection) -> int | None:
+    """The version of the RDB format the server writes, by its own version; None where it does not tell."""
+    try:
+        told = connection.redis.info("server")
+    except redis.ResponseError:
+        return None
+    valkey = str(told.get("valkey_version", ""))
+    if valkey:
+        return 80 if int(valkey.partition(".")[0]) >= 9 else 11
+    major, _, rest = str(told.get("redis_version", "0.0")).partition(".")
+    minor = int(rest.partition(".")[0] or 0)
+    if int(major) >= 8 or (int(major), minor) >= (7, 4):
+        return 12
+    return 11 if (int(major), minor) >= (7, 2) else 10 if int(major) == 7 else 9
+
+
+@performs(Permission.READ_KEYS)
+def copy_key(connection: Connection, name: bytes, *, to: bytes, target: Connection) -> Copied:
+    """Copy the key, with its point of expiry, to a name that is free on `target`: the same server, another db, or another server.
+
+    Raises NotFound, KeyExists, Denied for whom the target does not let create keys, BadInput for the same place.
+    """
+    same_server = connection.server == target.server
+    if same_server and connection.db == target.db and name == to:
+        raise BadInput("This is the key itself.", "Type another name, or choose another db or server.")
+    refuse_unmasking(connection, name, target, to)
+    return _write_copy(target, to, source=connection, of=name, same_server=same_server)
+
+
+@performs(Permission.CREATE_KEYS)
+def _write_copy(
+    connection: Connection, name: bytes, *, source: Connection, of: bytes, same_server: bool
+) -> Copied:
+    audit.tell(copied_from=to_text(of)[:300], server=source.server.name, db=source.db)
+    if same_server and source.supports("COPY"):
+        if not source.redis.execute_command("COPY", of, name, "DB", connection.db):
+            read_kind(source.redis, of)
+            raise key_exists(name)
+        return Copied(of, name, "COPY")
+    with source.redis.pipeline(transaction=True) as pipe:
+        pipe.watch(of)
+        weight = weigh(source, pipe, of, read_kind(pipe, of))
+        if not weight.fits_trash:
+            raise NoWayBack(
+                "The key is too large to be carried in one piece to another server.", "Use a backup."
+            )
+        payload, expires_at = pipe.execute_command("DUMP", of), read_expiry(source, pipe, of)
+    if payload is None:
+        raise NotFound("The key is gone: it expired or was deleted.", "Nothing was written.")
+    try:
+        connection.redis.execute_command("RESTORE", name, expires_at or 0, payload, "ABSTTL")
+    except redis.ResponseError as error:
+        raise _as_told(error, name) from error
+    return Copied(of, name, "RESTORE")
+
+
+def _as_told(error: redis.ResponseError, name: bytes) -> Exception:
+    if str(error).startswith("BUSYKEY"):
+        return key_exists(name)
+    if "DUMP payload version" in str(error) or "Bad data format" in str(error):
+        return Conflict("The other server does not read this server's values: it is older, or of another family.",
+                        "Nothing was written. Export the key in readable form and import it there.")  # fmt: skip
+    return error

@@ -1,0 +1,255 @@
+"""The trash: what keys held before they were deleted or changed, kept for some days and up to a size."""
+
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+import redis
+import zstandard
+from django.conf import settings
+from django.db.models import QuerySet, Sum
+from django.utils import timezone
+
+from keyspace import audit
+from keyspace.access import Permission, performs
+from keyspace.encoding import to_text
+from keyspace.errors import Conflict, NotFound, Problem
+from keyspace.images import Image, digest_of, read_expiry, read_kind, take_image, weigh
+from keyspace.models import Once, TrashEntry
+from keyspace.servers import Connection
+
+MOST = 500
+"""Entries that one look at the trash lists."""
+
+
+class KeyExists(Conflict):
+    """There is a newer key of this name; ask before it is overwritten."""
+
+
+class TimePassed(Problem):
+    """The key would have expired by now; ask whether to restore it without a TTL."""
+
+    status = 422
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An entry as a person may see it: `preview` without what masks hide from them, `may_restore` by their role for this key."""
+
+    entry: TrashEntry
+    preview: tuple[str, ...]
+    masked: bool
+    may_restore: bool
+
+    @property
+    def name(self) -> bytes:
+        return bytes(self.entry.name)
+
+    @property
+    def expired(self) -> bool:
+        return self.entry.expires_at is not None and self.entry.expires_at <= time.time() * 1000
+
+
+@dataclass(frozen=True)
+class TrashList:
+    """The newest entries that fit (`more`: there are further ones), and what the trash of all servers takes."""
+
+    kept: tuple[Kept, ...]
+    more: bool
+    stored: int
+    most: int
+    days: int
+
+
+@dataclass(frozen=True)
+class Restored:
+    """`overwrote` is the entry in which the newer key went into the trash, if there was one."""
+
+    name: bytes
+    overwrote: str | None = None
+
+
+def keep(connection: Connection, name: bytes, image: Image, *, why: str, operation: str) -> TrashEntry:
+    """Store an image before the act it goes with, and let the oldest entries go where there is no room."""
+    payload = zstandard.compress(image.payload, 3)
+    user = connection.actor.user
+    entry = TrashEntry.objects.create(
+        server=connection.server.name, db=connection.db, name=name, type=image.type, length=image.length, why=why,
+        operation=operation, person=connection.actor.name, user=user if getattr(user, "pk", None) else None,
+        expires_at=image.expires_at, payload=payload, dump_size=len(image.payload), stored_size=len(payload),
+        preview=image.preview,
+    )  # fmt: skip
+    prune(keeping=entry.id)
+    return entry
+
+
+def prune(*, keeping: uuid.UUID | None = None) -> int:
+    """Let go what is older than TRASH_DAYS, and the oldest while there is more than TRASH_BYTES. How many went."""
+    aged = TrashEntry.objects.filter(at__lt=timezone.now() - timedelta(days=settings.TRASH_DAYS))
+    gone = aged.delete()[0]
+    Once.objects.filter(at__lt=timezone.now() - timedelta(days=1)).delete()
+    stored = TrashEntry.objects.aggregate(all=Sum("stored_size"))["all"] or 0
+    if stored <= settings.TRASH_BYTES:
+        return gone
+    leaving = []
+    others = TrashEntry.objects.exclude(pk=keeping) if keeping else TrashEntry.objects.all()
+    for pk, size in others.order_by("at").values_list("pk", "stored_size"):
+        leaving.append(pk)
+        stored -= size
+        if stored <= settings.TRASH_BYTES:
+            break
+    return gone + TrashEntry.objects.filter(pk__in=leaving).delete()[0]
+
+
+@performs(Permission.READ_KEYS)
+def list_trash(connection: Connection, *, why: str = "", name_has: bytes = b"") -> TrashList:
+    """The newest entries of this db whose keys the person may see, narrowed to a reason and to names that contain something."""
+    rows = _entries(connection).defer("payload")
+    if why:
+        rows = rows.filter(why=why)
+    seen = [
+        _as_seen(connection, row)
+        for row in rows[: MOST * 4]
+        if connection.access.sees(bytes(row.name)) and name_has in bytes(row.name)
+    ]
+    stored = TrashEntry.objects.aggregate(all=Sum("stored_size"))["all"] or 0
+    return TrashList(tuple(seen[:MOST]), len(seen) > MOST, stored, settings.TRASH_BYTES, settings.TRASH_DAYS)
+
+
+def _entries(connection: Connection) -> QuerySet[TrashEntry]:
+    return TrashEntry.objects.filter(server=connection.server.name, db=connection.db)
+
+
+def _as_seen(connection: Connection, entry: TrashEntry) -> Kept:
+    name = bytes(entry.name)
+    masked = connection.access.masked(name)
+    shown = tuple(text for text, secret in entry.preview if not (masked and secret))
+    may = connection.access.may(Permission.EDIT_VALUES, name) and not connection.server.read_only
+    return Kept(entry, shown, masked, may)
+
+
+@performs(Permission.READ_KEYS)
+def read_entry(connection: Connection, *, entry_id: uuid.UUID) -> Kept:
+    """An entry of this db whose key the person may see. Raises NotFound."""
+    entry = _entries(connection).filter(pk=entry_id).first()
+    if entry is None or not connection.access.sees(bytes(entry.name)):
+        raise NotFound(
+            "This is not in the trash any more.", "It was purged, or was older than the trash keeps."
+        )
+    return _as_seen(connection, entry)
+
+
+@performs(Permission.EDIT_VALUES)
+def undo_change(connection: Connection, name: bytes, *, entry_id: uuid.UUID) -> Restored:
+    """Put the key back as it was before the act, if it is still as the act left it. Its TTL stays as it is now.
+
+    Raises NotFound, Conflict when it changed since, TimePassed.
+    """
+    entry = _entry_of(connection, name, entry_id)
+    if not entry.left:
+        return _put(connection, name, entry, replace=False, persist=False)
+    with connection.redis.pipeline(transaction=True) as pipe:
+        pipe.watch(name)
+        read_kind(pipe, name)
+        if digest_of(pipe.execute_command("DUMP", name)) != entry.left:
+            raise Conflict("The key changed again since; nothing was undone.",
+                           "The Trash page can put the earlier value back over it.")  # fmt: skip
+        expires_at = read_expiry(connection, pipe, name)
+        pipe.multi()
+        pipe.execute_command("RESTORE", name, expires_at or 0, _payload(entry), "REPLACE", "ABSTTL")
+        _execute(pipe)
+    return _restored(entry, name)
+
+
+@performs(Permission.EDIT_VALUES)
+def restore_key(
+    connection: Connection, name: bytes, *, entry_id: uuid.UUID, replace: bool = False, persist: bool = False
+) -> Restored:
+    """Put an entry back with its original point of expiry (`persist`: without one).
+
+    Raises NotFound, KeyExists unless `replace` (the newer key then goes into the trash), TimePassed.
+    """
+    return _put(connection, name, _entry_of(connection, name, entry_id), replace=replace, persist=persist)
+
+
+def _entry_of(connection: Connection, name: bytes, entry_id: uuid.UUID) -> TrashEntry:
+    kept = read_entry(connection, entry_id=entry_id)
+    if kept.name != name:
+        raise NotFound("This entry of the trash is of another key.", "Open the Trash page.")
+    audit.tell(trash=str(entry_id))
+    return kept.entry
+
+
+def _payload(entry: TrashEntry) -> bytes:
+    return zstandard.decompress(bytes(entry.payload), max_output_size=entry.dump_size)
+
+
+def _put(connection: Connection, name: bytes, entry: TrashEntry, *, replace: bool, persist: bool) -> Restored:
+    expires_at = 0 if persist else entry.expires_at or 0
+    if expires_at and expires_at <= time.time() * 1000:
+        raise TimePassed("The key would have expired by now.", "The Trash page can restore it without a TTL.")
+    with connection.redis.pipeline(transaction=True) as pipe:
+        pipe.watch(name)
+        there = bool(pipe.execute_command("EXISTS", name))
+        if there and not replace:
+            raise KeyExists(f"There is a newer key {to_text(name)[:200]}; nothing was written.",
+                            "The Trash page can put the earlier one back over it.")  # fmt: skip
+        newer = _set_aside(connection, pipe, name) if there else None
+        pipe.multi()
+        pipe.execute_command(
+            "RESTORE", name, expires_at, _payload(entry), *(["REPLACE"] if there else []), "ABSTTL"
+        )
+        _execute(pipe, newer)
+    restored = _restored(entry, name)
+    return Restored(restored.name, str(newer.pk) if newer else None)
+
+
+def _set_aside(connection: Connection, pipe: redis.client.Pipeline, name: bytes) -> TrashEntry | None:
+    """The newer key goes into the trash, where it fits."""
+    weight = weigh(connection, pipe, name, read_kind(pipe, name))
+    image = take_image(connection, pipe, name, weight) if weight.fits_trash else None
+    if image is None:
+        return None
+    return keep(connection, name, image, why=TrashEntry.Why.OVERWRITTEN, operation="restore_key")
+
+
+def _execute(pipe: redis.client.Pipeline, kept: TrashEntry | None = None) -> None:
+    try:
+        pipe.execute()
+    except redis.WatchError:
+        if kept:
+            kept.delete()
+        raise Conflict("The key changed in this very moment; nothing was written.", "Try again.") from None
+    except redis.ResponseError as error:
+        if kept:
+            kept.delete()
+        if "DUMP payload version" in str(error):
+            raise Conflict("The server does not take this value: its version has changed since.",
+                           "Nothing was written.") from error  # fmt: skip
+        raise
+
+
+def _restored(entry: TrashEntry, name: bytes) -> Restored:
+    TrashEntry.objects.filter(pk=entry.pk).update(restored_at=timezone.now())
+    audit.tell(length=entry.length, expires_at=entry.expires_at)
+    return Restored(name)
+
+
+@performs(Permission.DELETE_KEYS)
+def purge_entry(connection: Connection, name: bytes, *, entry_id: uuid.UUID) -> None:
+    """Let one entry go for good. Raises NotFound."""
+    _entry_of(connection, name, entry_id).delete()
+
+
+@performs(Permission.DELETE_KEYS)
+def purge_trash(connection: Connection) -> int:
+    """Let every entry of this db go whose key the person may delete. How many went."""
+    leaving = [
+        row.pk for row in _entries(connection).only("pk", "name")
+        if connection.access.may(Permission.DELETE_KEYS, bytes(row.name))
+    ]  # fmt: skip
+    for at in range(0, len(leaving), 500):
+        TrashEntry.objects.filter(pk__in=leaving[at : at + 500]).delete()
+    audit.tell(entries=len(leaving))
+    return len(leaving)

@@ -26,9 +26,13 @@ def find_nodes(client: Client, endpoint: Endpoint, *, replicas: bool = True) -> 
     if info.get("cluster_enabled"):
         return [_shard(endpoint, shard, replicas) for shard in cluster_shards(client)]
     if info.get("role") == "slave":
-        return [Node(f"replica {endpoint.address}", endpoint, endpoint)]
+        return [Node(f"replica {_place(endpoint)}", endpoint, endpoint)]
     found = _healthy_replica(endpoint, info) if replicas else None
-    return [Node(f"replica {found.address}", found, endpoint) if found else Node(f"primary {endpoint.address}", endpoint, endpoint)]
+    return [Node(f"replica {_place(found)}", found, endpoint) if found else Node(f"primary {_place(endpoint)}", endpoint, endpoint)]
+
+
+def _place(endpoint: Endpoint) -> str:
+    return "by its unix socket" if endpoint.socket else endpoint.address
 
 
 def _healthy_replica(endpoint: Endpoint, info: dict[str, Any]) -> Endpoint | None:

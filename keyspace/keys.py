@@ -224,11 +224,17 @@ def _row(fact: tuple[bytes, Any, Any], length: Any, memory: Any) -> Row:
     name, kind, ttl = fact
     return Row(
         name,
-        kind.decode(errors="replace") if isinstance(kind, bytes) else "?",
+        _type_name(kind),
         ttl if isinstance(ttl, int) and ttl >= 0 else None,
-        length if isinstance(length, int) else None,
+        None
+        if isinstance(length, Exception) or length is None
+        else type_of(_type_name(kind)).length_of(length),
         memory if isinstance(memory, int) else None,
     )
+
+
+def _type_name(kind: Any) -> str:
+    return kind.decode(errors="replace") if isinstance(kind, bytes) else "?"
 
 
 @performs(Permission.READ_KEYS)

@@ -1,5 +1,6 @@
 """From a Server to a client: the only place that opens connections to Redis."""
 
+import contextlib
 import functools
 import os
 import threading
@@ -94,9 +95,19 @@ def _pem_path(pem: str) -> str:
 
 
 def open_client(endpoint: Endpoint, *, db: int = 0, **more: Any) -> Client:
-    """A client of bytes for `endpoint` with a pool of its own."""
-    options = connection_options(endpoint) | {"db": db} | more
+    """A client of bytes for `endpoint` with a pool of its own, whose reading leaves the keys' idle times alone."""
+    options = connection_options(endpoint) | {"db": db, "redis_connect_func": _touch_nothing} | more
     return redis.Redis(**options, maint_notifications_config=MaintNotificationsConfig(enabled=False))
+
+
+def _touch_nothing(connection: Any) -> None:
+    """CLIENT NO-TOUCH (7.2 and later): or looking at keys would decide which of them are evicted."""
+    connection.on_connect()
+    version = (connection.handshake_metadata or {}).get(b"version", b"0").split(b".")
+    if [int(part) for part in version[:2] if part.isdigit()] >= [7, 2]:
+        connection.send_command("CLIENT", "NO-TOUCH", "ON", check_health=False)
+        with contextlib.suppress(redis.ResponseError):
+            connection.read_response()
 
 
 _clients: dict[tuple[str, str, int], Client] = {}

@@ -1,10 +1,13 @@
 """Finding keys: bounded steps, unforgeable cursors, filters, and only what the person may see."""
 
+import time
+
 import pytest
 
 from keyspace import keys
 from keyspace.errors import BadInput, NotFound
 from keyspace.keys import Filter
+from keyspace.values import read_value
 
 pytestmark = pytest.mark.django_db
 ODD = [b"\xff\xfe", b"", b"a b", b"::", b"{tag}:x", "ключ".encode(), b"new\nline", b"star*", b"x" * 5000]
@@ -54,7 +57,8 @@ def test_any_bytes_are_a_name(connection_as, redis):
 
 
 @pytest.mark.parametrize(
-    ("ttl", "expected"), [("none", {b"stays"}), ("any", {b"soon", b"later"}), ("hour", {b"soon"}), ("day", {b"soon", b"later"})]
+    ("ttl", "expected"),
+    [("none", {b"stays"}), ("any", {b"soon", b"later"}), ("hour", {b"soon"}), ("day", {b"soon", b"later"})],
 )
 def test_the_ttl_filter_keeps_what_it_says(connection_as, redis, ttl, expected):
     redis.set("stays", 1)
@@ -107,7 +111,12 @@ def test_a_cursor_cannot_be_forged_or_carried_to_another_search_or_person(connec
     cursor = keys.scan_keys(ana, filter=Filter(), want=10).cursor
     assert cursor
     keys.scan_keys(ana, filter=Filter(), cursor=cursor)
-    for who, filter, token in ((ana, Filter(), "17"), (ana, Filter(b"a*"), cursor), (ben, Filter(), cursor), (ana, Filter(), cursor[:-1])):
+    for who, filter, token in (
+        (ana, Filter(), "17"),
+        (ana, Filter(b"a*"), cursor),
+        (ben, Filter(), cursor),
+        (ana, Filter(), cursor[:-1]),
+    ):
         with pytest.raises(BadInput):
             keys.scan_keys(who, filter=filter, cursor=token)
 
@@ -131,7 +140,9 @@ def test_rows_have_ttl_length_and_memory(connection_as, redis):
 def test_one_refused_command_leaves_the_rest_of_the_row(new_server, connection_as, make_server):
     server = new_server("valkey9", acl=["narrow on >pw ~* +@all -memory -hlen"])
     server.client().hset("h", "a", 1)
-    connection = connection_as("viewer", server=make_server(server, name="narrow", username="narrow", password="pw"))
+    connection = connection_as(
+        "viewer", server=make_server(server, name="narrow", username="narrow", password="pw")
+    )
     rows, problems = keys.describe_keys(connection, names=[b"h"])
     assert (rows[0].type, rows[0].memory, rows[0].length) == ("hash", None, None)
     assert any("+memory" in problem.sentence for problem in problems)
@@ -141,3 +152,20 @@ def test_a_key_that_went_away_is_left_out_of_the_rows(connection_as, redis):
     redis.set("here", 1)
     rows, _ = keys.describe_keys(connection_as("viewer"), names=[b"here", b"gone"])
     assert [row.name for row in rows] == [b"here"]
+
+
+def test_looking_at_keys_leaves_their_idle_times_alone(any_server, any_redis, connection_as, make_server):
+    any_redis.set("k", 1)
+    connection = connection_as("viewer", server=make_server(any_server, name="any"))
+    time.sleep(1.2)
+    keys.describe_keys(connection, names=[b"k"])
+    read_value(connection, b"k", kind="string", query={})
+    expected = 0 if any_server.kind == "redis7" else 1  # CLIENT NO-TOUCH came with 7.2
+    assert any_redis.object("idletime", "k") >= expected
+
+
+def test_a_json_key_has_its_length_in_the_list(json_server, json_redis, connection_as, make_server):
+    json_redis.execute_command("JSON.SET", "j", "$", '{"a": 1, "b": 2}')
+    connection = connection_as("viewer", server=make_server(json_server, name="json"))
+    row = keys.find_key(connection, b"j")
+    assert (row.type, row.length, row.memory) == ("ReJSON-RL", 2, None)

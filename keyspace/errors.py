@@ -105,6 +105,7 @@ TABLE: tuple[tuple[type[BaseException], str, int, str, str], ...] = (
     (redis.ResponseError, "NOGROUP", 404, "This consumer group, or its stream, is gone.", "Reload the key."),
     (redis.ResponseError, "DB index is out of range", 404, "The server has no db with this number.", "Choose one from the list."),
     (redis.ResponseError, "invalid DB index", 404, "The server has no db with this number.", "Choose one from the list."),
+    (redis.ResponseError, "unknown type name", 400, "The server knows no type of this name.", "Choose one from the list."),
     (redis.ResponseError, "unknown command", 501, "The server does not know this command.",
      "It may be too old for it, or the command was renamed."),
     (redis.ResponseError, "unknown subcommand", 501, "The server does not know this command.",

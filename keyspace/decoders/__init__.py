@@ -4,7 +4,7 @@
 what that is), its line in `DECODERS` in `recognition.py`, its samples in the tests.
 """
 
-from keyspace.decoders.base import EDITED, LIMITS, DecodeError, Decoder, Limits
+from keyspace.decoders.base import EDITED, LIMITS, ROW, DecodeError, Decoder, Limits
 from keyspace.decoders.chain import Decoded, decode_value, encode_value
 from keyspace.decoders.recognition import DECODERS
 
@@ -12,6 +12,7 @@ __all__ = [
     "DECODERS",
     "EDITED",
     "LIMITS",
+    "ROW",
     "DecodeError",
     "Decoded",
     "Decoder",

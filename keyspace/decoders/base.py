@@ -46,6 +46,8 @@ class Limits:
 LIMITS = Limits()
 GLANCE = Limits(output=4096, items=2000, seconds=0.05)
 """For telling what something is."""
+ROW = Limits(output=1000, items=100, seconds=0.05)
+"""For one line in a page of many values."""
 EDITED = Limits(output=64 * 1024 * 1024, items=2_000_000, seconds=20.0)
 """For what a person writes back."""
 

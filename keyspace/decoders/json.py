@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from keyspace.decoders.base import EDITED, DecodeError, Full, Layer, Limits, Reading
 from keyspace.decoders.notation import Notation, parse
+from keyspace.decoders.printing import Printer, Style
 from keyspace.decoders.structured import Ended, print_tree
-from keyspace.decoders.tree import Node, Printer, Style
+from keyspace.decoders.tree import Node
 from keyspace.decoders.utf8 import utf8
 
 _BEGINS = re.compile(rb'(?:\xef\xbb\xbf)?[ \t\r\n]*[{\["]')

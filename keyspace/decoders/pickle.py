@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from keyspace.decoders.base import DecodeError, Full, Layer, Limits, Reading, size
-from keyspace.decoders.tree import int_text, quoted
+from keyspace.decoders.printing import quoted
+from keyspace.decoders.tree import int_text
 
 _SHOWN = 200
 """Characters, or bytes, of one argument."""

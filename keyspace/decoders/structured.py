@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from keyspace.decoders.base import DecodeError, Full, Layer, Limits, Reading
-from keyspace.decoders.tree import CUT, Node, Printer, Put, doubled_key, is_plain, tag, text
+from keyspace.decoders.printing import Printer
+from keyspace.decoders.tree import CUT, Node, Put, doubled_key, is_plain, tag, text
 from keyspace.decoders.utf8 import utf8
 
 

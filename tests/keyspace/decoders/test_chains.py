@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 import zlib
 from typing import Any
 
@@ -145,6 +146,15 @@ def test_output_beyond_the_limit_is_cut_and_told() -> None:
     decoded = decode_value(gzip.compress(b"a" * 5_000_000))
     assert len(decoded.text) == 1024 * 1024
     assert "Cut: unpacked as far as 1 MiB." in (decoded.note or "")
+
+
+@pytest.mark.parametrize("room", [150, 200, 300, 400])
+def test_a_tree_that_is_cut_closes_what_it_opened_and_marks_the_place(room: int) -> None:
+    rows = [{"id": at, "n": 'x\\"\u200b' * 9, "raw": b"\xff" * 40} for at in range(50)]
+    decoded = decode_value(msgpack.packb(rows), limits=Limits(output=room))
+    assert decoded.text.count("…") == 1
+    assert decoded.truncated
+    json.loads(re.sub(r"\s*…(?=\s*[}\]])", "", decoded.text).replace(",\n  ]", "\n  ]"))
 
 
 def test_choices_begin_with_what_is_shown_and_go_through_the_same_packings() -> None:

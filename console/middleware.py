@@ -73,6 +73,13 @@ class ProblemMiddleware:
         from django.http import Http404
 
         # Django's own, and what allauth's middleware turns into a redirect.
-        if isinstance(error, Http404 | PermissionDenied | SuspiciousOperation | ImmediateHttpResponse | ReauthenticationRequired):
+        if isinstance(
+            error,
+            Http404
+            | PermissionDenied
+            | SuspiciousOperation
+            | ImmediateHttpResponse
+            | ReauthenticationRequired,
+        ):
             return None
         return problem_response(request, error)

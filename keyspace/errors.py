@@ -169,28 +169,19 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _connection_problem(error: BaseException) -> Problem:
-    """Why no connection came about, in words; 503 in each case."""
+    """Why no connection came about, in words."""
     causes = _causes(error)
-    told = " ".join(str(cause) for cause in causes)
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Unavailable(f"The server's certificate is not trusted: {cause.verify_message}.",
-                               "Give the CA certificate of this server, or check the host name.")  # fmt: skip
+    if problem := _tls_problem(causes):
+        return problem
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return Unavailable(
             "The server's host name is not known here.", "Check the host's spelling and the DNS."
         )
-    if "WRONG_VERSION_NUMBER" in told or "RECORD_LAYER_FAILURE" in told or "UNEXPECTED_EOF" in told:
-        return Unavailable(
-            "The server does not speak TLS on this port.", "Switch TLS off for it, or use its TLS port."
-        )
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return Unavailable(
-            "The TLS handshake with the server failed.", "It may ask for a client certificate."
-        )
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return Unavailable("The server refuses connections: nothing listens at its address.",
-                           "Start it, or check host and port.")  # fmt: skip
+        return Unavailable(
+            "The server refuses connections: nothing listens at its address.",
+            "Start it, or check host and port.",
+        )
     if any(isinstance(cause, FileNotFoundError | PermissionError) for cause in causes):
         return Unavailable(
             "The server's unix socket or a certificate file cannot be opened.",
@@ -201,3 +192,22 @@ def _connection_problem(error: BaseException) -> Problem:
             "The server could not be reached in time.", "Check host, port and firewall.", status=504
         )
     return Unavailable("The connection to the server broke.", "It may have restarted; try again.")
+
+
+def _tls_problem(causes: list[BaseException]) -> Problem | None:
+    told = " ".join(str(cause) for cause in causes)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Unavailable(
+                f"The server's certificate is not trusted: {cause.verify_message}.",
+                "Give the CA certificate of this server, or check the host name.",
+            )
+    if any(sign in told for sign in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF")):
+        return Unavailable(
+            "The server does not speak TLS on this port.", "Switch TLS off for it, or use its TLS port."
+        )
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return Unavailable(
+            "The TLS handshake with the server failed.", "It may ask for a client certificate."
+        )
+    return None

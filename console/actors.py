@@ -17,7 +17,9 @@ def client_address(meta: dict[str, str]) -> str:
 
 def actor_of(request: HttpRequest) -> Actor:
     user = request.user
-    return Actor(user, user.get_username() or "nobody", client_address(request.META), getattr(request, "id", ""))
+    return Actor(
+        user, user.get_username() or "nobody", client_address(request.META), getattr(request, "id", "")
+    )
 
 
 def connect(request: HttpRequest, server: str, db: int | None = None) -> Connection:

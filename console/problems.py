@@ -31,7 +31,9 @@ def sign_in_again(request: HttpRequest) -> HttpResponse:
     """For htmx: leave the page for the sign-in page and come back to it afterwards."""
     here = urlsplit(request.headers.get("HX-Current-URL", ""))
     back = f"{here.path}?{here.query}" if here.query else here.path or "/"
-    response = HttpResponse("Your session has ended. Sign in again.", status=401, content_type="text/plain; charset=utf-8")
+    response = HttpResponse(
+        "Your session has ended. Sign in again.", status=401, content_type="text/plain; charset=utf-8"
+    )
     response["HX-Redirect"] = f"{resolve_url('account_login')}?{urlencode({'next': back})}"
     return response
 
@@ -47,7 +49,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render_problem(request, NotFound("There is no such page.", "Check the address, or start from the list of servers."))
+    return render_problem(
+        request, NotFound("There is no such page.", "Check the address, or start from the list of servers.")
+    )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -55,4 +59,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render_problem(request, Problem("The console could not understand this request.", "Go back and try again.", status=400))
+    return render_problem(
+        request,
+        Problem("The console could not understand this request.", "Go back and try again.", status=400),
+    )

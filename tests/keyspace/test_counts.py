@@ -20,7 +20,9 @@ def nothing_counted():
 
 
 def tree_of(names, separator=b":"):
-    parents = Counter(name[: name.rfind(separator) + len(separator)] if separator in name else b"" for name in names)
+    parents = Counter(
+        name[: name.rfind(separator) + len(separator)] if separator in name else b"" for name in names
+    )
     return build_tree(parents, separator)
 
 
@@ -28,7 +30,10 @@ def test_a_small_db_is_counted_at_once_for_free(connection_as, redis):
     redis.mset({"a:1": 1, "a:2": 1, "a:b:3": 1, "top": 1, "::": 1})
     count = counts.get_count(connection_as("viewer"))
     assert count is not None and count.tree is not None
-    assert [(folder.label, folder.keys, folder.here) for folder in count.tree.folders_in(b"")] == [(b"a:", 3, 2), (b":", 1, 0)]
+    assert [(folder.label, folder.keys, folder.here) for folder in count.tree.folders_in(b"")] == [
+        (b"a:", 3, 2),
+        (b":", 1, 0),
+    ]
     assert count.tree.totals[b""] == 5 and count.tree.here[b""] == 1
     assert [folder.prefix for folder in count.tree.folders_in(b":")] == [b"::"]
 

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,8 @@ class ConsoleServer(uvicorn.Server):
 
     def __init__(self, application: Any, *, on_started: Callable[[], None]) -> None:
         self._on_started = on_started
+        # WhiteNoise reads files synchronously; Django says so once a process.
+        warnings.filterwarnings("ignore", "StreamingHttpResponse must consume", Warning)
         super().__init__(
             uvicorn.Config(
                 application, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,

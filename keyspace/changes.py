@@ -1,5 +1,6 @@
 """Keys as a whole: delete them with a way back, create, rename and copy them without overwriting any."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,11 +9,13 @@ from redis.client import Pipeline
 
 from keyspace import audit, trash
 from keyspace.access import Permission, check_permission, performs
+from keyspace.edits import execute
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, Conflict, Denied, NotFound, Problem
 from keyspace.images import Weight, read_kind, take_image, weigh
 from keyspace.models import TrashEntry
 from keyspace.servers import Connection
+from keyspace.types.base import Edit
 from keyspace.types.facts import key_slot
 
 TRIES = 5
@@ -194,3 +197,30 @@ def refuse_unmasking(connection: Connection, name: bytes, target: Connection, to
     if connection.access.masked(name) and not target.access.masked(to):
         raise Denied("The values of this key are masked, and under that name they would not be.",
                      "Choose a name that is masked as well, or ask an admin.")  # fmt: skip
+
+
+@performs(Permission.CREATE_KEYS)
+def create_key(connection: Connection, name: bytes, *, edit: Edit, expires_at: int | None = None) -> str:
+    """Make a key with its first content, if there is none of this name; it ends at `expires_at` (Unix ms), or stays.
+
+    Gives the sentence of what was done. Raises KeyExists, BadInput for content that cannot be written.
+    """
+    if not edit.creates:
+        raise BadInput("A key cannot begin like this.", "Choose one of the types that are offered.")
+    if expires_at is not None and expires_at <= time.time() * 1000:
+        raise BadInput("This time has passed: the key would be gone at once.", "Choose a later one.")
+    edit.creating, edit.supports = True, connection.supports
+    with connection.redis.pipeline(transaction=True) as pipe:
+        pipe.watch(name)
+        if pipe.execute_command("EXISTS", name):
+            raise key_exists(name)
+        pipe.multi()
+        edit.apply(pipe, name)
+        own = len(pipe.command_stack)
+        if expires_at is not None:
+            pipe.execute_command("PEXPIREAT", name, expires_at)
+        answers = execute(pipe)
+    if answers is None:
+        raise key_exists(name)
+    audit.tell(change=edit.slug, expires_at=expires_at, **edit.facts(answers[:own]))
+    return "Created"

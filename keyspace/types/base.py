@@ -21,10 +21,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
-from django import forms
-from redis.client import Pipeline
-
 from keyspace.errors import BadInput, Denied
+from keyspace.types.editing import Edit
 from keyspace.types.elements import Element, hide_values
 from keyspace.types.reading import PageForm, Reading, gone
 from keyspace.wire import Command
@@ -33,14 +31,6 @@ if TYPE_CHECKING:
     from keyspace.servers import Connection
 
 __all__ = ["Edit", "Element", "Face", "KeyType", "Page", "gone"]
-
-
-class Edit(forms.Form):
-    """One change of one key: the form a person fills in, and `apply`, which queues its commands."""
-
-    def apply(self, pipe: Pipeline, name: bytes) -> None:
-        """Queue the commands of this change on `pipe`; whoever runs edits guards, executes and audits them."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

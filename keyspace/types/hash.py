@@ -17,6 +17,7 @@ from keyspace.errors import NotFound, TooLarge
 from keyspace.types.base import Face, KeyType, Page
 from keyspace.types.bounds import LOADED, PAGE_BYTES, SHOWN, WHOLE, Budget
 from keyspace.types.elements import Element, element, figures, label
+from keyspace.types.hash_edits import HASH_EDITS
 from keyspace.types.reading import Reading, is_refused, pairs
 from keyspace.types.scanning import Scan, ScanForm, exact, onward, scan
 from keyspace.wire import Command
@@ -122,6 +123,7 @@ def _ttls(reading: Reading, names: list[bytes]) -> dict[bytes, int | None]:
 class HashType(KeyType):
     name, slug, label, noun = "hash", "hash", "hash", "fields"
     faces = (Face("fields", "Fields", ScanForm, read_fields),)
+    edits = HASH_EDITS
 
     def length_command(self, name: bytes) -> Command:
         return ("HLEN", name)

@@ -18,6 +18,7 @@ from keyspace.types.base import Face, KeyType, Page
 from keyspace.types.bounds import LOADED, WHOLE
 from keyspace.types.elements import Element, element, figures
 from keyspace.types.json_answers import LENGTHS, describe, flat, get, is_small, length_in
+from keyspace.types.json_edits import JSON_EDITS
 from keyspace.types.json_paths import PathField, Steps, parse_path, path_text
 from keyspace.types.reading import BytesField, PageForm, Reading, StartForm, gone
 from keyspace.wire import Command
@@ -212,6 +213,7 @@ class JsonType(KeyType):
         Face("tree", "Tree", TreeForm, read_tree),
         Face("text", "Text", TextForm, read_text),
     )
+    edits = JSON_EDITS
 
     def length_command(self, name: bytes) -> Command:
         return ("JSON.OBJLEN", name, "$")

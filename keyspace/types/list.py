@@ -9,6 +9,7 @@ from keyspace.errors import BadInput, NotFound
 from keyspace.types.base import Face, KeyType, Page
 from keyspace.types.bounds import WHOLE
 from keyspace.types.elements import Element, element
+from keyspace.types.list_edits import LIST_EDITS
 from keyspace.types.reading import Reading, StartForm
 from keyspace.wire import Command
 
@@ -65,6 +66,7 @@ def _row(at: int, value: bytes, tail: bool) -> ListRow:
 class ListType(KeyType):
     name, slug, label, noun = "list", "list", "list", "elements"
     faces = (Face("window", "Elements", WindowForm, read_window),)
+    edits = LIST_EDITS
 
     def length_command(self, name: bytes) -> Command:
         return ("LLEN", name)

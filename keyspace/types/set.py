@@ -10,6 +10,7 @@ from keyspace.types.bounds import SCAN_COUNT, SHOWN, WHOLE
 from keyspace.types.elements import Element, element
 from keyspace.types.reading import Reading
 from keyspace.types.scanning import ScanForm, Step, exact, onward, scan
+from keyspace.types.set_edits import SET_EDITS
 from keyspace.wire import Command
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def _address(member: bytes, step: Step) -> str:
 class SetType(KeyType):
     name, slug, label, noun = "set", "set", "set", "members"
     faces = (Face("members", "Members", ScanForm, read_members, revealing=frozenset({"find"})),)
+    edits = SET_EDITS
 
     def length_command(self, name: bytes) -> Command:
         return ("SCARD", name)

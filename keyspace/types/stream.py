@@ -11,6 +11,7 @@ from keyspace.types.bounds import WHOLE, Budget
 from keyspace.types.elements import Element, element, label
 from keyspace.types.groups import ConsumersForm, PendingForm, read_consumers, read_groups, read_pending
 from keyspace.types.reading import PageForm, Reading, gone, is_refused, mapping
+from keyspace.types.stream_edits import STREAM_EDITS
 from keyspace.types.stream_ids import IdField, id_time
 from keyspace.wire import Command
 
@@ -152,6 +153,7 @@ class StreamType(KeyType):
         Face("consumers", "Consumers", ConsumersForm, read_consumers),
         Face("pending", "Pending", PendingForm, read_pending),
     )
+    edits = STREAM_EDITS
 
     def length_command(self, name: bytes) -> Command:
         return ("XLEN", name)

@@ -12,6 +12,7 @@ from keyspace.types.bounds import WHOLE
 from keyspace.types.elements import Element
 from keyspace.types.hyperloglog import MAGIC, read_estimate
 from keyspace.types.reading import PageForm, Reading, gone
+from keyspace.types.string_edits import STRING_EDITS
 from keyspace.wire import Command
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class StringType(KeyType):
         Face("bitmap", "Bitmap", BitmapForm, read_bits, reveals=True),
         Face("hyperloglog", "HyperLogLog", PageForm, read_estimate, reveals=True),
     )
+    edits = STRING_EDITS
 
     def length_command(self, name: bytes) -> Command:
         return ("STRLEN", name)

@@ -4,7 +4,6 @@ A range of scores or names is first turned into ranks (ZCOUNT, ZLEXCOUNT: logari
 what its first does; LIMIT with an offset would walk there.
 """
 
-import math
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +16,8 @@ from keyspace.types.bounds import WHOLE
 from keyspace.types.elements import Element, element, figures
 from keyspace.types.reading import BytesField, Reading, StartForm, pairs
 from keyspace.types.scanning import ScanForm, exact, onward, scan
+from keyspace.types.zset_edits import ZSET_EDITS
+from keyspace.types.zset_scores import score_text
 from keyspace.wire import Command
 
 if TYPE_CHECKING:
@@ -72,14 +73,6 @@ class ZsetRow:
     member: Element
     score: Element
     position: tuple[float, float] | None = None
-
-
-def score_text(score: float | bytes) -> str:
-    """The shortest text that is exactly this double, written as Redis does: 3, 0.1, 1e+300, inf."""
-    number = float(score)
-    if math.isfinite(number) and number == int(number) and abs(number) < 1e17:
-        return "-0" if number == 0 and math.copysign(1, number) < 0 else str(int(number))
-    return repr(number)
 
 
 def read_by_rank(reading: Reading) -> Page:
@@ -198,6 +191,7 @@ class ZsetType(KeyType):
         Face("search", "Search", ScanForm, read_matching, reveals=True),
         Face("geo", "Positions", RankForm, read_positions, reveals=True),
     )
+    edits = ZSET_EDITS
 
     def length_command(self, name: bytes) -> Command:
         return ("ZCARD", name)

@@ -1,0 +1,185 @@
+"""The one service that runs edits: it watches, compares with what the person saw, writes once, audits, and keeps what was there."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from redis.client import Pipeline
+
+from keyspace import audit, trash, values
+from keyspace.access import Permission, performs
+from keyspace.errors import BadInput, Conflict, Denied, NotFound, explain
+from keyspace.images import Image, Weight, digest_of, read_kind, take_image, weigh
+from keyspace.models import TrashEntry
+from keyspace.servers import Connection
+from keyspace.types import TYPES
+from keyspace.types.base import Edit
+from keyspace.types.editing import Subject
+
+TRIES = 5
+EDITS: dict[str, tuple[str, type[Edit]]] = {
+    edit.slug: (key_type.name, edit) for key_type in TYPES.values() for edit in key_type.edits
+}
+"""By slug: the type as TYPE answers, and the edit."""
+
+
+class Changed(Conflict):
+    """What would be changed is no longer what the person saw: `theirs` is what it is now, `hidden` from whom it is masked."""
+
+    def __init__(self, theirs: Subject, digest: str, *, hidden: bool) -> None:
+        gone = theirs.value is None and not theirs.shape
+        super().__init__(
+            "What you were editing is gone meanwhile; nothing was written."
+            if gone
+            else "It changed while you were editing; nothing was written.",
+            "Look at both, then take theirs, overwrite it, or merge by hand.",
+        )
+        self.theirs, self.digest, self.hidden = theirs, digest, hidden
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the editor shows: the subject as it is now and its digest; `hidden` where the person may not see the value."""
+
+    kind: str
+    subject: Subject
+    digest: str
+    hidden: bool
+
+
+@dataclass(frozen=True)
+class Edited:
+    """`entry` is what leads back (None: the key is too large for it, or the server does not dump it); `gone`: the key ended by it."""
+
+    sentence: str
+    entry: str | None
+    gone: bool
+
+
+def find_edit(slug: str) -> tuple[str, type[Edit]]:
+    """(the type as TYPE answers, the edit). Raises NotFound."""
+    if slug not in EDITS:
+        raise NotFound("There is no such change.", "Open the key anew from the list.")
+    return EDITS[slug]
+
+
+@performs(Permission.EDIT_VALUES, audited=False)
+def open_edit(connection: Connection, name: bytes, *, edit: Edit, reveal: str | None = None) -> Opened:
+    """The subject of an edit, to be shown and compared later. Raises NotFound, Conflict for another type, Denied while masked."""
+    kind = find_edit(edit.slug)[0]
+    hidden = values.is_masked(connection, name, reveal)
+    if hidden and edit.reveals:
+        raise Denied("The values of this key are masked.", "Reveal them first, if your role lets you.")
+    edit.supports = connection.supports
+    with connection.redis.pipeline(transaction=True) as pipe:
+        pipe.watch(name)
+        _check_type(pipe, name, kind)
+        subject = edit.read_subject(pipe, name)
+    if edit.element and subject.value is None and not subject.shape:
+        raise NotFound("It is gone meanwhile: it expired or was deleted.", "Reload the key.")
+    return Opened(kind, subject, subject.digest(kind), hidden)
+
+
+def _check_type(pipe: redis.Redis, name: bytes, kind: str) -> None:
+    now = read_kind(pipe, name)
+    if now != kind:
+        raise Conflict(f"The key is a {now} now, it was a {kind}; nothing was written.", "Reload the key.")
+
+
+@performs(Permission.EDIT_VALUES)
+def edit_key(
+    connection: Connection,
+    name: bytes,
+    *,
+    edit: Edit,
+    seen: str,
+    overwrite: bool = False,
+    reveal: str | None = None,
+) -> Edited:
+    """Run a valid edit on the key, if its subject still has the digest `seen`; `overwrite` does not ask, and is audited as such.
+
+    The TTL stays as it is, and a key that is gone is not written. Raises NotFound, Conflict, Changed, BadInput for what cannot be
+    written.
+    """
+    kind = find_edit(edit.slug)[0]
+    edit.supports = connection.supports
+    hidden = values.is_masked(connection, name, reveal)
+    for _ in range(TRIES):
+        with connection.redis.pipeline(transaction=True) as pipe:
+            pipe.watch(name)
+            _check_type(pipe, name, kind)
+            subject = edit.read_subject(pipe, name)
+            _compare(edit, subject, seen, kind, overwrite=overwrite, hidden=hidden)
+            edit.before = subject.value
+            weight = weigh(connection, pipe, name, kind)
+            image = take_image(connection, pipe, name, weight) if weight.fits_edit else None
+            done = _write(connection, pipe, name, edit, weight, image)
+        if done is not None:
+            _tell(edit, done, subject, overwrite)
+            return done.edited
+    raise Conflict("The key changes all the time; nothing was written.", "Try again.")
+
+
+def _compare(edit: Edit, subject: Subject, seen: str, kind: str, *, overwrite: bool, hidden: bool) -> None:
+    if not edit.guarded or overwrite:
+        return
+    digest = subject.digest(kind)
+    if digest != seen:
+        raise Changed(subject, digest, hidden=hidden)
+
+
+@dataclass(frozen=True)
+class _Done:
+    answers: list[Any]
+    edited: Edited
+    weight: Weight
+
+
+def _write(
+    connection: Connection, pipe: Pipeline, name: bytes, edit: Edit, weight: Weight, image: Image | None
+) -> _Done | None:
+    """None when the key changed between reading and writing: nothing was written, so it may be tried again."""
+    pipe.multi()
+    edit.apply(pipe, name)
+    own = len(pipe.command_stack)
+    pipe.execute_command(*(("DUMP", name) if image else ("EXISTS", name)))
+    entry = (
+        trash.keep(connection, name, image, why=TrashEntry.Why.EDITED, operation=edit.slug) if image else None
+    )
+    answers = execute(pipe, entry)
+    if answers is None:
+        return None
+    left = answers[own]
+    if entry:
+        if image and left == image.payload:
+            entry.delete()  # it changed nothing
+            entry = None
+        else:
+            TrashEntry.objects.filter(pk=entry.pk).update(left=digest_of(left))
+    edited = Edited(edit.sentence(answers), str(entry.pk) if entry else None, gone=not left)
+    return _Done(answers[:own], edited, weight)
+
+
+def execute(pipe: Pipeline, entry: TrashEntry | None = None) -> list[Any] | None:
+    """EXEC, sent once; None when a watched key changed. What the server refuses to do is BadInput in its own words."""
+    try:
+        answers: list[Any] = pipe.execute()
+    except redis.WatchError:
+        if entry:
+            entry.delete()
+        return None
+    except redis.ResponseError as error:
+        if entry:
+            entry.delete()
+        problem = explain(error)
+        if problem.status != 502:
+            raise
+        raise BadInput(problem.sentence, "Nothing was written.") from error
+    return answers
+
+
+def _tell(edit: Edit, done: _Done, subject: Subject, overwrite: bool) -> None:
+    facts = {"change": edit.slug, "length_before": None if subject.value is None else len(subject.value)}
+    facts |= {"key_length_before": done.weight.length, "trash": done.edited.entry} | edit.facts(done.answers)
+    facts |= {"overwrote": True} if overwrite else {}
+    audit.tell(**{fact: value for fact, value in facts.items() if value is not None})

@@ -40,6 +40,7 @@ SERVER_PAGES: tuple[tuple[str, str, str, bool, Permission], ...] = (
     ("Keys", "key-round", "keys", True, Permission.READ_KEYS),
     ("Pub/Sub", "radio", "pubsub", False, Permission.SUBSCRIBE),
     ("Backups", "archive", "backups", False, Permission.LIST_BACKUPS),
+    ("Overview", "gauge", "server", False, Permission.SEE_SERVER),
 )  # fmt: skip
 CONSOLE_PAGES: tuple[tuple[str, str, str, Permission | None], ...] = (
     ("Servers", "server", "home", None),

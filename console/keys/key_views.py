@@ -1,9 +1,11 @@
 """The right pane: one key, its facts and its value page by page."""
 
 import time
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
@@ -97,8 +99,15 @@ def key(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
 
 @require_GET
 def pane(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
-    connection, query, name = connect(request, server, db), read_query(request.GET), from_key_id(key)
-    return render(request, "keys/_pane.html", key_context(connection, name, request, query))
+    """The pane alone, for a click in the list: the address becomes that of the key, with the filter that the page has."""
+    connection, name = connect(request, server, db), from_key_id(key)
+    here = urlsplit(request.headers.get("HX-Current-URL", ""))
+    query = replace(read_query(QueryDict(here.query)), folder=None)
+    response = render(request, "keys/_pane.html", key_context(connection, name, request, query))
+    page = reverse("key", args=[server, db, name])
+    if here.path != page:
+        response["HX-Push-Url"] = page + query.string()
+    return response
 
 
 @require_GET

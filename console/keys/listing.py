@@ -47,6 +47,10 @@ class Listing:
     root: bytes = b""
 
     @property
+    def exact_rows(self) -> list[Row]:
+        return [self.exact] if self.exact else []
+
+    @property
     def root_here(self) -> int:
         """Keys that stand in no folder."""
         tree = self.count.tree if self.count else None

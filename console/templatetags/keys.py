@@ -4,10 +4,16 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from django import template
+from django.template import Context
+from django.urls import reverse
+from django.utils.html import conditional_escape, escape
+from django.utils.safestring import SafeString, mark_safe
 
 from console.keys.listing import Found
 from console.keys.query import Query
+from console.templatetags.format import number, size, ttl, type_badge
 from keyspace.encoding import key_id, to_text
+from keyspace.keys import Row
 
 register = template.Library()
 
@@ -62,3 +68,25 @@ def page_string(query: Query) -> str:
 def field_query(field: bytes | None) -> str:
     """The query string that means a field of a hash; nothing for the key itself."""
     return "" if field is None else f"?{urlencode({'field': key_id(field)})}"
+
+
+@register.simple_tag(takes_context=True)
+def key_rows(context: Context, rows: list[Row]) -> SafeString:
+    """The lines of the list, written here and not in a template: two hundred of them are most of a page's time.
+
+    A link to the key's page; htmx puts the key's pane beside the list (its target stands on the list, once for all rows).
+    """
+    connection, query = context["connection"], context["query"]
+    page = reverse("keys", args=[connection.server.name, connection.db])
+    suffix = escape(page_string(query))
+    return mark_safe("".join([_key_row(row, f"{page}{key_id(row.name)}/", suffix, query) for row in rows]))
+
+
+def _key_row(row: Row, address: str, suffix: str, query: Query) -> str:
+    cells = (number(row.length), ttl(row.ttl), size(row.memory))
+    return (
+        f'<a class="row key-row" href="{address}{suffix}" hx-get="{address}pane/" data-row>{type_badge(row.type)}'
+        f'<span class="mono name" title="{escape(to_text(row.name))}">{escape(short_in(row.name, query))}</span>'
+        + "".join([f'<span class="num">{conditional_escape(cell)}</span>' for cell in cells])
+        + "</a>"
+    )

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from console.templatetags.format import size_text
 from console.templatetags.icons import icon
-from keyspace.decoders import DECODERS, Decoded, decode_value
+from keyspace.decoders import DECODERS, ROW, Decoded, decode_value
 from keyspace.types.elements import Element
 
 register = template.Library()
@@ -118,7 +118,7 @@ def _line(element: Element) -> tuple[str, str]:
     if _is_text(element.data):
         text = element.text
         return (text if len(text) <= LINE else text[:LINE] + "…"), ""
-    read = decode_value(element.data, partial=element.cut)
+    read = decode_value(element.data, partial=element.cut, limits=ROW)
     if read.failed or read.kind == "hex":
         text = element.text
         return (text if len(text) <= LINE else text[:LINE] + "…"), ""

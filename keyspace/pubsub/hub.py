@@ -1,6 +1,7 @@
 """The hub of a server in this process: one connection whatever the number of viewers, frames made once for all of them."""
 
 import asyncio
+import sys
 import time
 import weakref
 
@@ -16,6 +17,7 @@ FLUSH_EVERY = 0.06  # seconds
 FLUSH_AT = 12 * 1024 * 1024  # bytes that came since the last flush
 PROBE_AT = 1024 * 1024  # bytes between two flushes, from which on the links are probed
 TICK_EVERY = 1.0  # seconds
+SWITCH_EVERY = 0.001  # seconds after which a page's thread hands the interpreter back to the loop that reads
 LINGER = 0.5  # seconds that an unused connection stays
 
 
@@ -78,6 +80,7 @@ class Hub:
             self._closing.cancel()
             self._closing = None
         if self._task is None:
+            sys.setswitchinterval(SWITCH_EVERY)
             self._task = asyncio.create_task(self._beat(), name=f"live hub {self.endpoint.address}")
 
     async def _beat(self) -> None:

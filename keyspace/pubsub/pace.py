@@ -6,7 +6,7 @@ time to show is dropped where it can be counted.
 
 import time
 
-SHARE = 0.5  # of the time may go into filters and frames; the rest is for reading, sockets and pages
+SHARE = 0.35  # of a core may go into filters and frames; the rest is for reading, sockets and pages
 MIN_SHARE = 0.02  # what is left of it when reading falls behind
 BEHIND, FAR_BEHIND = 0.15, 0.4  # seconds that a reply lay in the server's output buffer and in ours
 SAVED = 0.3  # seconds of that share that a quiet time leaves for a burst
@@ -17,18 +17,18 @@ class Pace:
 
     def __init__(self) -> None:
         self._share, self._seconds = SHARE, SAVED
-        self._at = time.perf_counter()
+        self._at, self._used = time.perf_counter(), time.thread_time()
 
     def earn(self) -> float:
         """Seconds there are now."""
         now = time.perf_counter()
         self._seconds = min(SAVED, self._seconds + (now - self._at) * self._share)
-        self._at = now
+        self._at, self._used = now, time.thread_time()
         return self._seconds
 
     def spend(self) -> None:
-        """Since `earn` all time was used up for it."""
-        self._seconds -= time.perf_counter() - self._at
+        """What this thread has computed since `earn` went into it; time in which others had the core does not count."""
+        self._seconds -= time.thread_time() - self._used
 
     def adapt(self, delay: float, *, every: float) -> None:
         """Called `every` so many seconds with how long (seconds) a reply was on its way last."""

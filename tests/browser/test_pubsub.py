@@ -44,9 +44,8 @@ def counts(page: Page) -> dict[str, str]:
 
 def payloads(page: Page) -> list[str]:
     """What is in sight, from top to bottom."""
-    rows: list[str] = page.evaluate(
-        "() => [...document.querySelectorAll('.live-row:not([hidden])')].sort((a, b) => a.number - b.number).map((row) => row.children[2].textContent)"
-    )
+    rows: list[str] = page.evaluate("""() => [...document.querySelectorAll('.live-row:not([hidden])')]
+        .sort((a, b) => a.number - b.number).map((row) => row.children[2].textContent)""")
     return rows
 
 

@@ -41,7 +41,7 @@ class LiveSocket:
     async def send_text(self, text: str) -> None:
         await self.communicator.send_input({"type": "websocket.receive", "text": text})
 
-    async def next(self, timeout: float = 5) -> dict[str, Any]:
+    async def next(self, timeout: float = 5) -> dict[str, Any]:  # noqa: ASYNC109
         output = await self.communicator.receive_output(timeout)
         if output["type"] == "websocket.close":
             frame = {"t": "closed", "code": output["code"], "reason": output.get("reason")}
@@ -60,7 +60,7 @@ class LiveSocket:
             for name in self.counts:
                 self.counts[name] += frame["counts"][name]
 
-    async def until(self, kind: str, timeout: float = 10, **content: Any) -> dict[str, Any]:
+    async def until(self, kind: str, timeout: float = 10, **content: Any) -> dict[str, Any]:  # noqa: ASYNC109
         """The next frame of this kind with this content."""
         async with asyncio.timeout(timeout):
             while True:
@@ -79,7 +79,7 @@ class LiveSocket:
                 if settled == wanted:
                     return
 
-    async def messages(self, number: int, timeout: float = 10) -> list[str]:
+    async def messages(self, number: int, timeout: float = 10) -> list[str]:  # noqa: ASYNC109
         """Payloads of the next `number` messages, in order."""
         payloads: list[str] = []
         async with asyncio.timeout(timeout):

@@ -36,6 +36,8 @@ KIND_MODULES = (
     "keyspace.backups.opening",
     "keyspace.backups.restoring",
     "keyspace.backups.comparing",
+    "keyspace.bulk.looking",
+    "keyspace.bulk.working",
 )
 State = Job.State
 

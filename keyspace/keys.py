@@ -99,11 +99,11 @@ def scan_keys(
     count = min(want, SCAN_COUNT) if filter.everything and not connection.access.patterns else SCAN_COUNT
     with open_wire(connection.redis) as wire:
         total = wire.call("DBSIZE")
-        arguments = _scan_arguments(connection, filter, count)
+        arguments = scan_arguments(connection, filter, count)
         while True:
             reply = wire.call("SCAN", at, *arguments)
             at, looked = int(reply[0]), looked + count
-            found.update(dict.fromkeys(_kept(connection, filter, wire, reply[1])))
+            found.update(dict.fromkeys(keep_matching(connection, filter, wire, reply[1])))
             if not at or len(found) >= want or (time.perf_counter() - began) * 1000 >= budget_ms:
                 break
     shown_total = None if connection.access.patterns else total
@@ -114,7 +114,7 @@ def scan_keys(
     )
 
 
-def _scan_arguments(connection: Connection, filter: Filter, count: int) -> list[bytes | str | int]:
+def scan_arguments(connection: Connection, filter: Filter, count: int) -> list[bytes | str | int]:
     """MATCH narrows at the server: the filter, else the folder, else the only pattern of the grants."""
     match = filter.match or b"*"
     if filter.folder:
@@ -129,7 +129,7 @@ def _scan_arguments(connection: Connection, filter: Filter, count: int) -> list[
     return arguments
 
 
-def _kept(connection: Connection, filter: Filter, wire: Wire, names: list[bytes]) -> list[bytes]:
+def keep_matching(connection: Connection, filter: Filter, wire: Wire, names: list[bytes]) -> list[bytes]:
     """What the server could not filter: the grants' patterns, the folder, the TTL."""
     if not names:
         return names

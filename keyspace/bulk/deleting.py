@@ -1,0 +1,163 @@
+"""Deleting a batch: for good in one UNLINK, or with a way back, each key as it is in that moment."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import redis
+import zstandard
+from django.conf import settings
+
+from keyspace import trash
+from keyspace.bulk.tally import Tally
+from keyspace.bulk.watched import execute, in_halves
+from keyspace.changes import is_cluster
+from keyspace.models import TrashEntry
+from keyspace.servers import Connection
+from keyspace.types import type_of
+from keyspace.wire import Wire
+
+TRASH_BATCH = 100
+BATCH_BYTES = 16 * 1024 * 1024
+"""Memory of keys that are dumped at once: a batch is one stall of the server, and one piece of our own memory."""
+PRUNE_SECONDS = 5.0
+GONE = "gone already: it expired or was deleted meanwhile"
+TOO_LARGE = "too large for the trash, so it was left alone"
+NOT_MEASURED = "the server does not tell its size, so it was left alone"
+BUSY = "it changes all the time"
+
+
+class Delete:
+    """UNLINK without a way back. In a cluster one command a key: their slots differ."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._one_by_one = is_cluster(connection)
+
+    def apply(self, wire: Wire, names: list[bytes], tally: Tally) -> None:
+        if not self._one_by_one:
+            deleted = wire.call("UNLINK", *names)
+            tally.done += deleted
+            tally.count_skipped(len(names) - deleted, GONE)
+            return
+        replies = wire.call_many([("UNLINK", name) for name in names])
+        for name, reply in zip(names, replies, strict=True):
+            if isinstance(reply, Exception):
+                tally.fail([name], str(reply)[:200])
+        tally.done += sum(reply == 1 for reply in replies)
+        tally.skip([name for name, reply in zip(names, replies, strict=True) if reply == 0], GONE)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    name: bytes
+    type: str
+    memory: int
+
+
+class DeleteIntoTrash:
+    """Each key's DUMP is in the trash before it is unlinked, and only what is still as it was dumped is unlinked."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._expiry = "PEXPIRETIME" if connection.supports("PEXPIRETIME") else "PTTL"
+        self._batch = 1 if is_cluster(connection) else TRASH_BATCH
+        self._pruned = time.monotonic()
+
+    def apply(self, wire: Wire, names: list[bytes], tally: Tally) -> None:
+        for at in range(0, len(names), self._batch):
+            for batch in _by_weight(_weigh(wire, names[at : at + self._batch], tally)):
+                in_halves(
+                    batch, lambda part: self._try(wire, part, tally), lambda one: tally.skip([one.name], BUSY)
+                )
+        if time.monotonic() - self._pruned > PRUNE_SECONDS:
+            trash.prune()
+            self._pruned = time.monotonic()
+
+    def _try(self, wire: Wire, batch: list[Weighed], tally: Tally) -> bool:
+        wire.call("WATCH", *(each.name for each in batch))
+        entries = self._images(wire, batch)
+        there = {bytes(entry.name) for entry in entries}
+        gone = [each.name for each in batch if each.name not in there]
+        if not entries:
+            wire.call("UNWATCH")
+            tally.skip(gone, GONE)
+            return True
+        TrashEntry.objects.bulk_create(entries)
+        try:
+            written = execute(wire, [("UNLINK", *there)])
+        except redis.ResponseError:
+            _forget(entries)
+            raise
+        if written is None:
+            _forget(entries)
+            return False
+        tally.done, tally.trashed = tally.done + len(entries), tally.trashed + len(entries)
+        tally.skip(gone, GONE)
+        return True
+
+    def _images(self, wire: Wire, batch: list[Weighed]) -> list[TrashEntry]:
+        """Entries, not yet stored, of those that are still there."""
+        commands = [command for each in batch for command in (("DUMP", each.name), (self._expiry, each.name))]
+        replies = wire.call_many(commands)
+        now = int(time.time() * 1000) if self._expiry == "PTTL" else 0
+        entries = []
+        for each, payload, end in zip(batch, replies[::2], replies[1::2], strict=True):
+            for reply in (payload, end):
+                if isinstance(reply, Exception):
+                    raise reply
+            if payload is not None:
+                entries.append(self._entry(each, payload, now + end if end >= 0 else None))
+        return entries
+
+    def _entry(self, each: Weighed, payload: bytes, expires_at: int | None) -> TrashEntry:
+        actor, stored = self._connection.actor, zstandard.compress(payload, 1)
+        return TrashEntry(
+            server=self._connection.server.name, db=self._connection.db, name=each.name, type=each.type, length=None,
+            why=TrashEntry.Why.DELETED, operation="run_bulk", person=actor.name,
+            user=actor.user if getattr(actor.user, "pk", None) else None, expires_at=expires_at, payload=stored,
+            dump_size=len(payload), stored_size=len(stored),
+        )  # fmt: skip
+
+
+def _forget(entries: list[TrashEntry]) -> None:
+    """Nothing was deleted. After a lost connection nobody knows, so there they stay: an entry too many does no harm."""
+    TrashEntry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
+
+
+def _weigh(wire: Wire, names: list[bytes], tally: Tally) -> list[Weighed]:
+    """What fits the trash, with types; the rest is skipped."""
+    kinds = wire.call_many([("TYPE", name) for name in names])
+    measured = [
+        name
+        for name, kind in zip(names, kinds, strict=True)
+        if isinstance(kind, bytes) and not type_of(kind.decode()).memory_walks
+    ]
+    sizes = dict(zip(measured, wire.call_many([("MEMORY", "USAGE", name) for name in measured]), strict=True))
+    weighed = []
+    for name, kind in zip(names, kinds, strict=True):
+        size = sizes.get(name)
+        if isinstance(kind, Exception):
+            raise kind
+        if kind == b"none" or (name in sizes and size is None):
+            tally.skip([name], GONE)
+        elif not isinstance(size, int):
+            tally.skip([name], NOT_MEASURED)
+        elif size > settings.TRASH_KEY_BYTES:
+            tally.skip([name], TOO_LARGE)
+        else:
+            weighed.append(Weighed(name, kind.decode(errors="replace"), size))
+    return weighed
+
+
+def _by_weight(weighed: list[Weighed]) -> Iterator[list[Weighed]]:
+    """Batches of no more than BATCH_BYTES, or of one key."""
+    batch: list[Weighed] = []
+    held = 0
+    for each in weighed:
+        if batch and held + each.memory > BATCH_BYTES:
+            yield batch
+            batch, held = [], 0
+        batch.append(each)
+        held += each.memory
+    if batch:
+        yield batch

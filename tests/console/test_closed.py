@@ -15,8 +15,8 @@ from tests.people import PASSWORD, sign_in
 
 # What a stranger may see: whether the process lives, and the way in.
 OPEN = {
-    "healthz", "readyz", "account_login", "account_signup", "account_reset_password", "account_reset_password_done",
-    "account_reset_password_from_key", "account_reset_password_from_key_done", "account_inactive", "account_logout",
+    "healthz", "readyz", "account_login", "account_signup",
+    "account_inactive", "account_logout",
     "account_confirm_email", "account_email_verification_sent", "account_confirm_login_code", "account_login_by_code",
     "account_request_login_code", "account_verify_phone", "account_change_phone", "mfa_authenticate", "mfa_reauthenticate", "mfa_trust",
     "account_signup_by_passkey", "account_complete_login",

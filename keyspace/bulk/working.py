@@ -83,6 +83,13 @@ class Work:
             now=True,
         )
 
+    def settle(self) -> None:
+        """However it ends, the row says what was done, and where it would go on."""
+        self.tally.yielded = self.pace.yielded if self.pace else self.tally.yielded
+        job = self.run.job
+        job.result, job.done = self.tally.as_dict(), self.tally.handled
+        job.checkpoint = self.place | {"tally": self.tally.brief()}
+
     def until_done(self, step: Callable[[Wire, Pace], None]) -> None:
         """Run `step`, again and again while the server is away; it goes on from the checkpoint. Raises the last error in the end."""
         while True:
@@ -125,8 +132,7 @@ def run_bulk(run: Run) -> dict[str, Any]:
             (_extend if run.params["do"] == "extend" else _change)(work)
             outcome = "done"
         finally:
-            run.job.result, run.job.done = work.tally.as_dict(), work.tally.handled
-            run.job.checkpoint = work.place | {"tally": work.tally.brief()}
+            work.settle()
             _record(work, outcome)
     remove_plan(run.job.pk)
     return work.tally.as_dict() | {"do": run.params["do"], "seconds": round(time.monotonic() - began, 2)}

@@ -1,0 +1,517 @@
+"""Bulk work: looked at first, then done to exactly that, whatever happens on the way."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection as database
+from django.utils import timezone
+
+from keyspace import job_worker, jobs
+from keyspace.bulk import looking, working
+from keyspace.bulk.choice import Choice, choice_of
+from keyspace.bulk.pace import Pace
+from keyspace.bulk.services import Order, get_look, start_bulk, start_look
+from keyspace.errors import BadInput, Conflict, Denied, NotFound
+from keyspace.keys import Filter
+from keyspace.models import AuditEntry, Grant, Job, Server, TrashEntry
+from keyspace.servers import Connection
+
+pytestmark = pytest.mark.django_db(transaction=True)
+BYTES = b"s:\xff\x00 \n"
+
+
+def fill(redis: Any, count: int = 300) -> None:
+    pipe = redis.pipeline(transaction=False)
+    for number in range(count):
+        pipe.set(b"s:%d" % number, b"v%d" % number, ex=3600 if number % 3 == 0 else None)
+    pipe.set(BYTES, b"\xfe")
+    pipe.hset("other", "f", "v")
+    pipe.execute()
+
+
+def choice(match: bytes = b"s:*", **more: Any) -> Choice:
+    filter_fields = {name: more.pop(name) for name in ("type", "ttl") if name in more}
+    return Choice(Filter(match, **filter_fields), **more)
+
+
+def look(connection: Connection, chosen: Choice | None = None) -> Job:
+    job = start_look(connection, choice=chosen or choice())
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert job.state == "done", job.problem
+    return job
+
+
+def do(connection: Connection, order: Order, chosen: Choice | None = None, **typed: str) -> Job:
+    job = start_bulk(connection, look_id=look(connection, chosen).pk, order=order, **typed)
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def in_thread(job: Job) -> threading.Thread:
+    def work() -> None:
+        try:
+            job_worker.run_job(job.pk)
+        finally:
+            database.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def wait_for(job: Job, holds: Callable[[Job], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        job.refresh_from_db()
+        if holds(job):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{job.state} {job.done} {job.phase}")
+
+
+# the dry run
+
+
+def test_a_dry_run_counts_and_changes_nothing(redis: Any, connection_as: Any) -> None:
+    fill(redis)
+    redis.set("s:large", b"x" * 100_000)
+    found = look(connection_as("admin")).result
+    assert (found["count"], found["of"], found["without_ttl"]) == (302, 303, 202)
+    assert found["memory"] > 100_000 and found["measured"] == 302
+    assert len(found["examples"]) == 20 and len({each["id"] for each in found["examples"]}) == 20
+    assert found["largest"][0]["name"] == "s:large"
+    assert redis.dbsize() == 303
+
+
+def test_filters_narrow_by_type_ttl_memory_and_idle_time(redis: Any, connection_as: Any) -> None:
+    fill(redis, 30)
+    redis.set("s:large", b"x" * 10_000)
+    redis.hset("s:h", "f", "v")
+    admin = connection_as("admin")
+    assert look(admin, choice(type="hash")).result["count"] == 1
+    assert look(admin, choice(ttl="hour")).result["count"] == 10
+    assert look(admin, choice(memory=9_000)).result["count"] == 1
+    assert look(admin, choice(idle=3600)).result["count"] == 0
+    assert look(admin, Choice(Filter(b""), names=(b"s:1", BYTES, b"absent"))).result["count"] == 2
+
+
+def test_idle_times_that_the_server_does_not_keep_are_a_sentence(redis: Any, connection_as: Any) -> None:
+    fill(redis, 3)
+    redis.config_set("maxmemory-policy", "allkeys-lfu")
+    try:
+        job = start_look(connection_as("admin"), choice=choice(idle=1))
+        job_worker.run_job(job.pk)
+    finally:
+        redis.config_set("maxmemory-policy", "noeviction")
+    job.refresh_from_db()
+    assert job.state == "failed" and "idle times" in job.problem
+
+
+def test_an_empty_pattern_is_refused(connection_as: Any) -> None:
+    with pytest.raises(BadInput, match="empty pattern"):
+        start_look(connection_as("admin"), choice=choice(b""))
+    with pytest.raises(BadInput):
+        start_look(connection_as("admin"), choice=Choice(names=()))
+
+
+@pytest.mark.parametrize("match", [b"*", b"**"])
+def test_everything_needs_the_servers_name(redis: Any, connection_as: Any, match: bytes) -> None:
+    fill(redis, 5)
+    admin = connection_as("admin")
+    dry = look(admin, choice(match))
+    with pytest.raises(BadInput, match="server's name"):
+        start_bulk(admin, look_id=dry.pk, order=Order("delete"), name="tset")
+    assert start_bulk(admin, look_id=dry.pk, order=Order("delete"), name="test")
+
+
+def test_on_production_the_number_is_typed(redis: Any, connection_as: Any, server_row: Server) -> None:
+    Server.objects.filter(pk=server_row.pk).update(environment="production")
+    fill(redis, 1500)
+    admin = connection_as("admin")
+    dry = look(admin)
+    with pytest.raises(BadInput, match="1501"):
+        start_bulk(admin, look_id=dry.pk, order=Order("delete"), number="1500")
+    assert start_bulk(admin, look_id=dry.pk, order=Order("delete"), number="1 501")
+
+
+def test_an_old_dry_run_is_no_ground_to_act_on(redis: Any, connection_as: Any) -> None:
+    fill(redis, 5)
+    admin = connection_as("admin")
+    dry = look(admin)
+    Job.objects.filter(pk=dry.pk).update(finished_at=timezone.now() - timedelta(hours=2))
+    with pytest.raises(Conflict, match="hour ago"):
+        start_bulk(admin, look_id=dry.pk, order=Order("delete"))
+
+
+def test_a_dry_run_is_no_one_elses(redis: Any, connection_as: Any) -> None:
+    fill(redis, 5)
+    dry = look(connection_as("admin"))
+    with pytest.raises(NotFound):
+        get_look(connection_as("admin"), look_id=dry.pk)
+
+
+def test_sending_the_confirmation_twice_starts_one_job(redis: Any, connection_as: Any) -> None:
+    fill(redis, 5)
+    admin = connection_as("admin")
+    dry = look(admin)
+    first = start_bulk(admin, look_id=dry.pk, order=Order("delete"))
+    assert start_bulk(admin, look_id=dry.pk, order=Order("delete")).pk == first.pk
+
+
+# who may
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_only_admins_work_in_bulk(connection_as: Any, role: str) -> None:
+    with pytest.raises(Denied):
+        start_look(connection_as(role), choice=choice())
+
+
+def test_a_read_only_server_is_left_alone(connection_as: Any, server_row: Server) -> None:
+    Server.objects.filter(pk=server_row.pk).update(read_only=True)
+    with pytest.raises(Denied, match="read-only"):
+        start_look(connection_as("admin"), choice=choice())
+
+
+def test_patterns_of_the_grant_bound_it(redis: Any, make_person: Any, server_row: Server) -> None:
+    from keyspace.access import Actor
+    from keyspace.servers import open_connection
+
+    fill(redis, 20)
+    redis.mset({"mine:1": 1, "mine:2": 2})
+    user = make_person("ana", "admin", server=server_row, patterns=["mine:*"])
+    connection = open_connection(Actor(user, "ana"), "test", 0)
+    assert look(connection, choice(b"*")).result["count"] == 2
+    Grant.objects.create(user=user, role="viewer", server=server_row)
+    connection = open_connection(Actor(user, "ana"), "test", 0)
+    dry = look(connection, choice(b"*"))
+    assert (dry.result["count"], dry.result["foreign"]) == (2, 22)
+    job = start_bulk(connection, look_id=dry.pk, order=Order("delete"), name="test")
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert job.result["done"] == 2 and redis.dbsize() == 22
+    assert job.result["reasons"] == {working.NOT_YOURS: 22}
+
+
+def test_who_loses_the_role_stops(redis: Any, connection_as: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(working, "RIGHTS_SECONDS", 0.1)
+    fill(redis, 3000)
+    admin = connection_as("admin")
+    job = start_bulk(admin, look_id=look(admin).pk, order=Order("delete", trash=False, rate=1000))
+    thread = in_thread(job)
+    wait_for(job, lambda job: job.done > 100)
+    Grant.objects.filter(user=admin.actor.user).delete()
+    thread.join(10)
+    job.refresh_from_db()
+    assert job.state == "failed" and 0 < redis.dbsize() < 3002
+    assert job.result["done"] == 3002 - redis.dbsize()
+
+
+# delete
+
+
+def test_delete_goes_through_the_trash(
+    any_server: Any, any_redis: Any, make_server: Any, connection_as: Any
+) -> None:
+    fill(any_redis)
+    any_redis.zadd("s:z", {b"\xff": 1.5})
+    admin = connection_as("admin", server=make_server(any_server))
+    job = do(admin, Order("delete"))
+    assert (job.state, job.done, job.result["trashed"]) == ("done", 302, 302), job.problem
+    assert any_redis.keys("*") == [b"other"]
+    entry = TrashEntry.objects.get(name=BYTES)
+    assert (entry.person, entry.why, entry.type, entry.expires_at) == (
+        admin.actor.name,
+        "deleted",
+        "string",
+        None,
+    )
+    from keyspace.trash import restore_key
+
+    restore_key(admin, BYTES, entry_id=entry.pk)
+    restore_key(admin, b"s:0", entry_id=TrashEntry.objects.get(name=b"s:0").pk)
+    assert any_redis.get(BYTES) == b"\xfe" and 3_500_000 < any_redis.pttl("s:0") <= 3_600_000
+
+
+def test_delete_for_good(redis: Any, connection_as: Any) -> None:
+    fill(redis, 1200)
+    job = do(connection_as("admin"), Order("delete", trash=False))
+    assert (job.done, job.total, redis.dbsize(), TrashEntry.objects.count()) == (1201, 1201, 1, 0)
+
+
+def test_what_does_not_fit_the_trash_stays(redis: Any, connection_as: Any, settings: Any) -> None:
+    settings.TRASH_KEY_BYTES = 50_000
+    fill(redis, 5)
+    redis.set("s:large", b"x" * 60_000)
+    admin = connection_as("admin")
+    job = do(admin, Order("delete"))
+    assert job.result["done"] == 6 and redis.exists("s:large")
+    assert job.result["lines"] == [["s:large", "skipped", "too large for the trash, so it was left alone"]]
+
+
+def test_a_key_written_in_the_very_moment_is_what_the_trash_holds(redis: Any, connection_as: Any) -> None:
+    """Writers go on all the time: what the trash has of a key is the last that was written to it."""
+    count = 400
+    for number in range(count):
+        redis.set(f"s:{number}", 0)
+    admin = connection_as("admin")
+    dry = look(admin)
+    stop = threading.Event()
+    acknowledged: dict[bytes, int] = {}
+
+    def write() -> None:
+        with admin.redis.client() as client:
+            number = 0
+            while not stop.is_set():
+                name = b"s:%d" % (number % count)
+                value = client.execute_command("SET", name, number, "XX", "GET")
+                if value is not None:
+                    acknowledged[name] = number
+                number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    job = start_bulk(admin, look_id=dry.pk, order=Order("delete", rate=2000))
+    job_worker.run_job(job.pk)
+    stop.set()
+    writer.join()
+    job.refresh_from_db()
+    assert job.state == "done", job.problem
+    from keyspace.trash import restore_key
+
+    for entry in TrashEntry.objects.all():
+        name = bytes(entry.name)
+        restore_key(admin, name, entry_id=entry.pk)
+        assert redis.get(name) == str(acknowledged.get(name, 0)).encode()
+    assert redis.dbsize() == count
+
+
+# TTLs
+
+
+def test_set_ttl_with_jitter(any_server: Any, any_redis: Any, make_server: Any, connection_as: Any) -> None:
+    fill(any_redis)
+    job = do(
+        connection_as("admin", server=make_server(any_server)), Order("set", ttl=600_000, jitter=300_000)
+    )
+    assert (job.state, job.done) == ("done", 301), job.problem
+    ttls = [any_redis.pttl(b"s:%d" % number) for number in range(300)]
+    assert all(590_000 < ttl <= 900_000 for ttl in ttls)
+    assert max(ttls) - min(ttls) > 200_000
+    assert any_redis.pttl("other") == -1
+
+
+def test_conditions_leave_out_what_they_say(redis: Any, connection_as: Any) -> None:
+    fill(redis, 30)
+    job = do(connection_as("admin"), Order("set", ttl=60_000, condition="NX"))
+    assert (job.result["done"], job.result["skipped"]) == (21, 10)
+    assert redis.ttl("s:0") > 3000 and redis.ttl("s:1") <= 60
+
+
+def test_persist(redis: Any, connection_as: Any) -> None:
+    fill(redis, 30)
+    job = do(connection_as("admin"), Order("persist"), choice(ttl="any"))
+    assert (job.result["done"], redis.ttl("s:0")) == (10, -1)
+
+
+def test_extend_moves_each_end_once(
+    any_server: Any, any_redis: Any, make_server: Any, connection_as: Any
+) -> None:
+    fill(any_redis, 30)
+    before = any_redis.pttl("s:3")
+    job = do(connection_as("admin", server=make_server(any_server)), Order("extend", ttl=100_000))
+    assert (job.state, job.result["done"], job.result["skipped"]) == ("done", 10, 21), job.problem
+    assert before + 90_000 < any_redis.pttl("s:3") <= before + 100_100
+
+
+def test_extend_after_a_crash_extends_nothing_twice(redis: Any, connection_as: Any) -> None:
+    fill(redis, 30)
+    admin = connection_as("admin")
+    job = start_bulk(admin, look_id=look(admin).pk, order=Order("extend", ttl=100_000))
+    Job.objects.filter(pk=job.pk).update(state="waiting")
+    planned = redis.pexpiretime("s:3")
+
+    class Died(BaseException):
+        pass
+
+    real = working.Extend.apply
+
+    def die_after(*arguments: Any) -> None:
+        real(*arguments)
+        raise Died
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(working.Extend, "apply", die_after)
+        job_worker.run_job(job.pk)
+    redis.expire("s:6", 50)
+    jobs.restart_job(admin.actor, job.pk)
+    from keyspace.bulk import plan
+
+    assert not plan.plan_path(job.pk).with_suffix(".part").exists()
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert job.state == "done"
+    assert redis.pexpiretime("s:3") == planned + 100_000 and redis.ttl("s:6") <= 50
+    assert not plan.plan_path(job.pk).exists()
+
+
+def test_a_moment_that_has_passed_deletes_nothing(redis: Any, connection_as: Any) -> None:
+    fill(redis, 5)
+    admin = connection_as("admin")
+    job = start_bulk(admin, look_id=look(admin).pk, order=Order("set", ttl=2_000))
+    Job.objects.filter(pk=job.pk).update(checkpoint={"began": int(time.time() * 1000) - 60_000})
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert job.result["skipped"] == 6 and redis.dbsize() == 7
+
+
+@pytest.mark.parametrize(
+    "order",
+    [Order("flush"), Order("set"), Order("set", at=1), Order("set", ttl=10**15), Order("persist", rate=-1)],
+)
+def test_orders_that_make_no_sense_are_refused(order: Order) -> None:
+    with pytest.raises(BadInput):
+        order.check()
+
+
+# on the way
+
+
+def test_cancel_within_a_second_and_what_was_done_is_told(redis: Any, connection_as: Any) -> None:
+    fill(redis, 5000)
+    admin = connection_as("admin")
+    job = start_bulk(admin, look_id=look(admin).pk, order=Order("delete", trash=False, rate=1000))
+    thread = in_thread(job)
+    wait_for(job, lambda job: job.done > 200)
+    assert job.rate and job.seconds_left
+    began = time.monotonic()
+    jobs.cancel_job(admin.actor, job.pk)
+    wait_for(job, lambda job: job.state == "cancelled", 2)
+    assert time.monotonic() - began < 1.0
+    thread.join()
+    assert job.result["done"] == job.done == 5002 - redis.dbsize()
+    assert AuditEntry.objects.filter(operation="run_bulk").get().detail["done"] == job.done
+
+
+def test_pause_holds_it_and_it_goes_on(redis: Any, connection_as: Any) -> None:
+    fill(redis, 2000)
+    admin = connection_as("admin")
+    job = start_bulk(admin, look_id=look(admin).pk, order=Order("delete", trash=False, rate=1500))
+    thread = in_thread(job)
+    wait_for(job, lambda job: job.done > 100)
+    jobs.pause_job(admin.actor, job.pk)
+    wait_for(job, lambda job: job.state == "paused")
+    left = redis.dbsize()
+    time.sleep(0.6)
+    assert redis.dbsize() == left
+    jobs.pause_job(admin.actor, job.pk, pause=False)
+    thread.join()
+    assert redis.dbsize() == 1
+
+
+def test_the_pace_is_kept(redis: Any, connection_as: Any) -> None:
+    fill(redis, 1000)
+    admin = connection_as("admin")
+    job = start_bulk(admin, look_id=look(admin).pk, order=Order("persist", rate=1000))
+    began = time.monotonic()
+    job_worker.run_job(job.pk)
+    assert 0.8 < time.monotonic() - began < 2.5
+
+
+def test_it_yields_while_the_server_is_late(redis: Any, connection_as: Any, monkeypatch: Any) -> None:
+    fill(redis, 2000)
+    admin = connection_as("admin")
+    real, late = Pace.ping, iter([0.1] * 5 + [50.0] * 3)
+    monkeypatch.setattr(Pace, "ping", lambda pace: next(late, None) or real(pace))
+    job = start_bulk(admin, look_id=look(admin, choice()).pk, order=Order("delete", trash=False, rate=0))
+    late = iter([0.1] * 5 + [50.0] * 3)
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert job.result["yielded"] == 3 and redis.dbsize() == 1
+
+
+def test_a_server_that_goes_away_is_waited_for(new_server: Any, make_server: Any, connection_as: Any) -> None:
+    server = new_server("valkey9", appendonly="yes", appendfsync="always")
+    row = make_server(server, "brittle")
+    with server.client() as client:
+        fill(client, 2000)
+    admin = connection_as("admin", server=row)
+    job = start_bulk(admin, look_id=look(admin).pk, order=Order("delete", trash=False, rate=1500))
+    thread = in_thread(job)
+    wait_for(job, lambda job: job.done > 300)
+    server.kill()
+    wait_for(job, lambda job: "waiting for the server" in job.phase)
+    server.restart()
+    thread.join(20)
+    job.refresh_from_db()
+    assert job.state == "done", job.problem
+    with server.client() as client:
+        assert client.keys("*") == [b"other"]
+    assert job.result["done"] + job.result["skipped"] == 2001
+
+
+KILLED = """
+import os, sys, uuid
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+import django; django.setup()
+from django.db import connections
+connections["default"].close()
+connections["default"].settings_dict["NAME"] = sys.argv[1]
+from keyspace import job_worker
+job_worker.run_job(uuid.UUID(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("trash", [True, False])
+def test_kill_9_in_the_middle_then_resume(redis: Any, connection_as: Any, trash: bool) -> None:
+    """Nothing is left over, nothing is lost: every key is in the trash."""
+    fill(redis, 2000)
+    admin = connection_as("admin")
+    job = start_bulk(admin, look_id=look(admin).pk, order=Order("delete", trash=trash, rate=1000))
+    root = Path(__file__).parents[2]
+    name = str(database.settings_dict["NAME"])
+    process = subprocess.Popen([sys.executable, "-c", KILLED, name, str(job.pk)], cwd=root)
+    try:
+        wait_for(job, lambda job: job.done > 500, 30)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert 0 < redis.dbsize() < 2000
+    assert job_worker.recover_jobs() == 1
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert (job.state, redis.dbsize()) == ("done", 1), job.problem
+    if trash:
+        kept = {bytes(name) for name in TrashEntry.objects.values_list("name", flat=True)}
+        assert kept == {b"s:%d" % number for number in range(2000)} | {BYTES}
+
+
+def test_the_audit_tells_who_did_what_to_how_many(redis: Any, connection_as: Any) -> None:
+    fill(redis, 10)
+    admin = connection_as("admin")
+    do(admin, Order("delete"))
+    told = {entry.operation: entry for entry in AuditEntry.objects.all()}
+    assert told["start_bulk"].detail["count"] == 11
+    assert told["run_bulk"].detail["done"] == 11 and told["run_bulk"].person == admin.actor.name
+
+
+def test_params_keep_the_whole_choice() -> None:
+    chosen = Choice(Filter(BYTES, "hash", "day", b"\xfff:", b"\xff"), (BYTES,), 5, 7)
+    assert choice_of(chosen.params()) == chosen
+
+
+def test_examples_are_an_even_choice() -> None:
+    found = looking.Look()
+    found.add([looking.Seen(b"%d" % number, "string", None, number) for number in range(5000)])
+    assert len(found.examples) == 20 and max(int(each.name) for each in found.examples) > 1000
+    assert [each["memory"] for each in found.as_dict()["largest"]] == [4999, 4998, 4997, 4996, 4995]

@@ -30,7 +30,7 @@ def configured_servers(environ: Mapping[str, str], *, sample_socket: str) -> dic
     if environ.get("REDIS_HOST"):
         servers |= _from_environment(environ)
     elif not servers:
-        servers[SAMPLE_NAME] = {"source": "sample", "socket": sample_socket, "environment": "development"}
+        servers[SAMPLE_NAME] = {"source": "sample", "socket": sample_socket}
     return servers
 
 

@@ -19,7 +19,7 @@ def configured(**environ):
 
 def test_without_anything_there_is_sample_data():
     assert configured() == {
-        "sample": {"source": "sample", "socket": "/data/valkey.sock", "environment": "development"}
+        "sample": {"source": "sample", "socket": "/data/valkey.sock"}
     }
 
 

@@ -1,6 +1,7 @@
 """The live socket: checks who is there, hands over what they ask for, pumps frames. All the rest is in keyspace.pubsub."""
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
@@ -71,8 +72,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
         return task
 
     async def _pump(self, live: Live) -> None:
-        async for frame in live.frames():
-            await self.send(bytes_data=frame)
+        with contextlib.suppress(OSError):  # the browser has gone: `disconnect` follows
+            async for frame in live.frames():
+                await self.send(bytes_data=frame)
 
     async def _keep_checking(self) -> None:
         while True:
@@ -165,6 +167,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
         try:
             async for frame in frames:
                 await self.send(bytes_data=frame.data)
+        except OSError:
+            return  # as in _pump, or a file that is gone
         except Exception as error:  # a damaged file, for one
             await self._tell_problem(error)
 

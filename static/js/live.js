@@ -4,6 +4,7 @@ import { Channels } from "./live/channels.js";
 import { Chart } from "./live/chart.js";
 import { Counts } from "./live/counts.js";
 import { Detail } from "./live/detail.js";
+import { watchPublish } from "./live/publish.js";
 import { Replay } from "./live/replay.js";
 import { LiveSocket } from "./live/socket.js";
 import { Stream } from "./live/stream.js";
@@ -163,7 +164,8 @@ find("[data-filter]").addEventListener("submit", (event) => { event.preventDefau
 find("[data-filter]").addEventListener("change", ({ target }) => { if (target.name !== "highlight") readForm(); });
 form.highlight.addEventListener("input", () => { stream.highlight = form.highlight.value.toLowerCase(); stream.list.ask(); });
 form.mode.addEventListener("change", placeholder);
-find(".live-file input")?.addEventListener("change", ({ target }) => { find("[data-file-name]").textContent = target.files[0]?.name || "File"; });
+if (find(".live-publish")) watchPublish(find(".live-publish"));
+if (matchMedia("(max-width: 900px)").matches) find(".live-publish-fold")?.removeAttribute("open");
 
 function placeholder() {
   form.text.placeholder = { contains: "only messages that contain …", icontains: "only messages that contain …", regex: "only messages that match …", json: '$.asset = "BRL"' }[form.mode.value];

@@ -42,6 +42,18 @@ def direct_in(query: Query, prefix: bytes) -> str:
 
 
 @register.filter
+def as_choice(query: Query) -> str:
+    """The filter as the pages for bulk work and exports take it; nothing typed chooses nothing there."""
+    folder = "" if query.folder is None else key_id(query.folder)
+    given = {
+        "match": to_text(query.filter.match) if query.filtered else "", "type": query.type, "ttl": query.ttl, "folder": folder,
+        "separator": query.separator if folder else "",
+    }  # fmt: skip
+    given = {name: value for name, value in given.items() if value}
+    return f"?{urlencode(given, errors='surrogateescape')}" if given else ""
+
+
+@register.filter
 def rows_from(query: Query, found: Found) -> str:
     """The query string of the next step of a scan: it counts on while the page asks by itself, and anew for a person's click."""
     given = query.string()

@@ -1,0 +1,90 @@
+"""Bulk work: choose, look, confirm. What runs then is on the Jobs page."""
+
+import uuid
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from console.actors import connect
+from console.bulk.forms import ChoiceForm, OrderForm, initial_of
+from keyspace.access import Permission, check_permission
+from keyspace.bulk import services
+from keyspace.errors import BadInput
+from keyspace.jobs import may_control
+from keyspace.servers import Connection
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def bulk(request: HttpRequest, server: str, db: int) -> HttpResponse:
+    """The choice, filled in from the address; sending it begins the dry run."""
+    connection = connect(request, server, db)
+    check_permission(connection, Permission.BULK)
+    if request.method == "POST":
+        form = ChoiceForm(request.POST)
+        if form.is_valid():
+            job = services.start_look(connection, choice=form.choice(), once=_once(request))
+            return redirect("bulk_look", server=server, db=db, look_id=job.pk)
+    else:
+        form = ChoiceForm(initial=request.GET.dict())
+    return render(request, "bulk/bulk.html", _choosing(connection, form), status=422 if form.errors else 200)
+
+
+def _choosing(connection: Connection, form: ChoiceForm) -> dict[str, Any]:
+    selected = [name for name in str(form["names"].value() or "").split(",") if name]
+    return {"connection": connection, "form": form, "selected": len(selected), "once": uuid.uuid4().hex}
+
+
+def _once(request: HttpRequest) -> str | None:
+    given = request.POST.get("once", "")
+    return f"{request.user.pk}-{given}" if given.isalnum() and len(given) <= 40 else None
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def look(request: HttpRequest, server: str, db: int, look_id: uuid.UUID) -> HttpResponse:
+    """The dry run and what may be done with it; sending that starts the job."""
+    connection = connect(request, server, db)
+    looked_at = services.get_look(connection, look_id=look_id)
+    if request.method != "POST":
+        form = OrderForm(initial={"do": request.GET.get("do", "delete")})
+        return render(request, "bulk/look.html", _looking(request, connection, looked_at, form))
+    form = OrderForm(request.POST)
+    if form.is_valid():
+        given = form.cleaned_data
+        try:
+            job = services.start_bulk(
+                connection, look_id=look_id, order=form.order(), number=given["number"], name=given["name"]
+            )
+            return redirect("job", job_id=job.pk)
+        except BadInput as problem:
+            form.add_error(None, str(problem))
+    return render(request, "bulk/look.html", _looking(request, connection, looked_at, form), status=422)
+
+
+@require_GET
+def state(request: HttpRequest, server: str, db: int, look_id: uuid.UUID) -> HttpResponse:
+    """Asked again and again while the dry run runs; when it has ended the page is loaded anew, with its forms."""
+    connection = connect(request, server, db)
+    looked_at = services.get_look(connection, look_id=look_id)
+    if not looked_at.job.unfinished:
+        response = HttpResponse()
+        response["HX-Refresh"] = "true"
+        return response
+    form = OrderForm(initial={"do": "delete"})
+    return render(request, "bulk/_looking.html", _looking(request, connection, looked_at, form))
+
+
+def _looking(
+    request: HttpRequest, connection: Connection, looked_at: services.LookedAt, form: OrderForm
+) -> dict[str, Any]:
+    do = str(form["do"].value() or "delete")
+    return {
+        "connection": connection, "look": looked_at, "job": looked_at.job, "result": looked_at.result, "form": form,
+        "do": do if do in services.DO else "delete", "acts": _acts(), "again": initial_of(looked_at.choice),
+        "may_control": may_control(connection.actor, looked_at.job),
+    }  # fmt: skip
+
+
+def _acts() -> list[tuple[str, str]]:
+    return [("delete", "Delete"), ("set", "Set TTL"), ("extend", "Extend TTL"), ("persist", "Persist")]

@@ -40,10 +40,22 @@ class Wire:
 
     def exchange(self, packed: bytes, replies: int) -> list[Any]:
         """Send packed commands and read that many replies. Raises redis-py's ConnectionError and TimeoutError."""
-        socket, gets = self._connection._sock, self._reader.gets
-        found: list[Any] = []
+        self.send(packed)
+        return self.receive(replies)
+
+    def send(self, packed: bytes) -> None:
+        """Only send; each reply has to be received before anything else is asked."""
         try:
-            socket.sendall(packed)
+            self._connection._sock.sendall(packed)
+        except TimeoutError as error:
+            raise redis.TimeoutError("Timeout writing to the server") from error
+        except OSError as error:
+            raise redis.ConnectionError("The connection broke") from error
+
+    def receive(self, replies: int) -> list[Any]:
+        """The next replies to what was sent, in order."""
+        socket, gets, found = self._connection._sock, self._reader.gets, []
+        try:
             while len(found) < replies:
                 reply = gets()
                 if reply is not self:

@@ -4,7 +4,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import hiredis
 import redis
@@ -16,8 +16,7 @@ from keyspace.wire import Wire, open_wire
 SCAN_COUNT = 500
 
 
-@dataclass(frozen=True)
-class Dump:
+class Dump(NamedTuple):
     """One key: its expiry is Unix time in milliseconds, or None; `payload` what DUMP says (value, RDB version, CRC64)."""
 
     name: bytes

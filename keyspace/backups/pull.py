@@ -18,6 +18,7 @@ from keyspace.errors import Unavailable
 from keyspace.servers import Endpoint, open_client
 
 _BUFFER = 1024 * 1024
+_ENOUGH = _BUFFER // 2
 _LOOK_SECONDS = 0.5
 SILENT_SECONDS = 60.0
 Progress = Callable[[int, int | None], None]
@@ -106,7 +107,7 @@ class _Stream:
         return line, rest
 
     def _receive(self) -> memoryview:
-        """Some bytes. Calls `progress` while it waits, so that a cancel is heard. Raises Unavailable, Damaged when the server hangs up."""
+        """Some bytes, as many as come at once: a server writes in small pieces. Calls `progress` while it waits, so that a cancel is heard. Raises Unavailable, Damaged when the server hangs up."""
         silent = time.monotonic()
         while True:
             self._progress(self._checker.size, self._total)
@@ -118,7 +119,19 @@ class _Stream:
                 continue
             if not count:
                 raise Damaged(f"the server closed the connection after {self._checker.size} bytes", self._checker.size)
-            return self._buffer[:count]
+            return self._buffer[: self._fill(count)]
+
+    def _fill(self, count: int) -> int:
+        """Read on until the buffer is well filled; the end of the stream, or a pause, ends it sooner."""
+        while count < _ENOUGH:
+            try:
+                more = self._socket.recv_into(self._buffer[count:])
+            except TimeoutError:
+                break
+            if not more:
+                break  # the next read says so again
+            count += more
+        return count
 
     def _take(self, data: "bytes | memoryview") -> None:
         self._checker.feed(data)

@@ -4,8 +4,10 @@
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -65,29 +67,57 @@ class Report:
         return asdict(self)
 
 
-def restore_page(
-    wire: Wire, page: list[Dump], policy: Policy, report: Report, *, keep: Keep | None = None, fallback: Fallback | None = None,
-    dry: bool = False,
-) -> None:  # fmt: skip
-    """Put one page of keys into the wire's db (or, `dry`, count what would happen).
+class Pipeline:
+    """Batches of RESTORE on a wire, one of them under way while the next is prepared."""
 
-    `keep` gets what is about to be overwritten; `fallback` gives the typed form of a key whose payload the server does not take.
-    """
-    report.looked += len(page)
-    alive = [dump for dump in page if _lives(dump, policy, report)]
-    chosen = _choose(wire, alive, policy, report, keep=keep, dry=dry)
-    if dry or not chosen:
-        return
-    replace = policy.existing != "skip"
-    replies = wire.exchange(b"".join(_packed(dump, policy, replace) for dump in chosen), len(chosen))
-    for dump, reply in zip(chosen, replies, strict=True):
-        if not isinstance(reply, Exception):
-            report.restored += 1
-        elif "BUSYKEY" in str(reply):
-            report.skipped += 1
-            report.note("skipped", dump.name)
-        else:
-            _fall_back(wire, dump, policy, report, fallback, reply)
+    def __init__(self, wire: Wire, policy: Policy, report: Report, fallback: Fallback | None) -> None:
+        self.wire, self._policy, self._report, self._fallback = wire, policy, report, fallback
+        self._waiting: deque[list[Dump]] = deque()
+
+    def send(self, chosen: list[Dump]) -> None:
+        replace = self._policy.existing != "skip"
+        self.wire.send(b"".join([_packed(dump, self._policy, replace) for dump in chosen]))
+        self._waiting.append(chosen)
+        self.settle(most=1)
+
+    def settle(self, *, most: int = 0) -> None:
+        """Read replies until at most `most` batches are under way; a key that was refused waits until none is."""
+        refused: list[tuple[Dump, Exception]] = []
+        while len(self._waiting) > most:
+            refused += self._receive()
+            most = 0 if refused else most
+        for dump, reply in refused:
+            _fall_back(self.wire, dump, self._policy, self._report, self._fallback, reply)
+
+    def _receive(self) -> list[tuple[Dump, Exception]]:
+        chosen = self._waiting.popleft()
+        replies = self.wire.receive(len(chosen))
+        if replies.count(b"OK") == len(chosen):
+            self._report.restored += len(chosen)
+            return []
+        refused = []
+        for dump, reply in zip(chosen, replies, strict=True):
+            if not isinstance(reply, Exception):
+                self._report.restored += 1
+            elif "BUSYKEY" in str(reply):
+                self._report.skipped += 1
+                self._report.note("skipped", dump.name)
+            else:
+                refused.append((dump, reply))
+        return refused
+
+
+def restore_batch(
+    pipeline: Pipeline, batch: list[Dump], policy: Policy, report: Report, *, keep: Keep | None = None, dry: bool = False
+) -> None:
+    """Put some keys into the wire's db (or, `dry`, count what would happen). `keep` gets what is about to be overwritten."""
+    report.looked += len(batch)
+    alive = [dump for dump in batch if dump.expires is None or _lives(dump, policy, report)]
+    if policy.existing != "skip" or dry:
+        pipeline.settle()
+        alive = _choose(pipeline.wire, alive, policy, report, keep=keep, dry=dry)
+    if alive and not dry:
+        pipeline.send(alive)
 
 
 def _lives(dump: Dump, policy: Policy, report: Report) -> bool:
@@ -99,9 +129,7 @@ def _lives(dump: Dump, policy: Policy, report: Report) -> bool:
 
 
 def _choose(wire: Wire, page: list[Dump], policy: Policy, report: Report, *, keep: Keep | None, dry: bool) -> list[Dump]:
-    """The keys to write. What is there already is read only where it matters: for a dry run, or before overwriting."""
-    if policy.existing == "skip" and not dry:
-        return page
+    """The keys to write, after a look at what is there: for a dry run, or before overwriting."""
     there = _existing(wire, page)
     chosen, lost = [], []
     for dump, old in zip(page, there, strict=True):
@@ -150,7 +178,8 @@ def _expiry(dump: Dump, policy: Policy) -> int:
 
 
 def _packed(dump: Dump, policy: Policy, replace: bool) -> bytes:
-    words = (b"RESTORE", dump.name, _expiry(dump, policy), dump.payload, b"ABSTTL")
+    expires = 0 if dump.expires is None else _expiry(dump, policy)
+    words = (b"RESTORE", dump.name, expires, dump.payload, b"ABSTTL")
     return _pack((*words, b"REPLACE") if replace else words)
 
 
@@ -213,18 +242,19 @@ def restore_pages(
     for db, page in pages:
         into = db if to_db is None else to_db
         with open_wire(target(into)) as wire:
+            pipeline = Pipeline(wire, policy, report, None if fallback is None else partial(fallback, db))
             for batch in _batches(page):
-                restore_page(
-                    wire, batch, policy, report, dry=dry,
-                    keep=None if keep is None else lambda lost, into=into: keep(into, lost),  # type: ignore[misc]
-                    fallback=None if fallback is None else lambda dump, db=db: fallback(db, dump),  # type: ignore[misc]
-                )  # fmt: skip
+                restore_batch(pipeline, batch, policy, report, dry=dry, keep=None if keep is None else partial(keep, into))
                 progress(report)
+            pipeline.settle()
     return report
 
 
 def _batches(page: list[Dump]) -> Iterable[list[Dump]]:
     """A few hundred keys, fewer when they are big: one batch is one stall of the server."""
+    if len(page) <= _BATCH and sum([len(dump.payload) for dump in page]) <= _BATCH_BYTES:
+        yield page
+        return
     batch: list[Dump] = []
     size = 0
     for dump in page:

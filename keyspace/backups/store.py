@@ -11,6 +11,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -22,6 +23,8 @@ from keyspace.backups import sealed
 from keyspace.errors import NotFound, Unavailable
 
 CHUNK = 1024 * 1024
+_HASH_BESIDE = 64 * 1024
+_hashers = ThreadPoolExecutor(4, "hash")
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,13 @@ class Part:
         self._file: IO[bytes] = os.fdopen(descriptor, "wb", buffering=0)
         self._seal = sealed.Sealer(self._file, sealed.key()) if sealed.key() else None
         self._sha256 = hashlib.sha256()
+        self._hashing: Future[None] | None = None
         self.size = 0
         self._committed = False
 
     def write(self, data: "bytes | memoryview") -> None:
         """Raises Unavailable when the disk is full."""
-        self._sha256.update(data)
+        self._hash(data)
         self.size += len(data)
         try:
             if self._seal is not None:
@@ -91,6 +95,16 @@ class Part:
         except OSError as error:
             raise _disk_problem(error, self.size) from error
 
+    def _hash(self, data: "bytes | memoryview") -> None:
+        """Beside the writing and the next reading: a large piece is hashed by a thread, one at a time."""
+        if self._hashing is not None:
+            self._hashing.result()
+            self._hashing = None
+        if len(data) < _HASH_BESIDE:
+            self._sha256.update(data)
+        else:
+            self._hashing = _hashers.submit(self._sha256.update, bytes(data))
+
     def commit(self) -> StoredFile:
         """Make the file appear under its name, whole and on disk."""
         try:
@@ -99,6 +113,7 @@ class Part:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise _disk_problem(error, self.size) from error
+        self._hash(b"")
         self._file.close()
         away = remote()
         if away is None:

@@ -16,6 +16,8 @@ LADDER = (20_000, 50_000, 100_000, 200_000)
 SECONDS = float(os.environ.get("LIVE_SECONDS", "10"))
 OVERLOAD_SECONDS = SECONDS * 3
 CHANNEL = "bench"
+TRIES = 2  # a machine that others use as well may fail a rung once
+MOST_MS, MOST_MB = 150.0, 64.0
 KEPT_UP = 0.97  # of a rate that a publisher has to reach for the rung to count
 
 
@@ -79,23 +81,20 @@ def climb(scene: Scene, listener: str) -> int:
     """The highest rate of the ladder of which every message arrived."""
     highest = 0
     for rate in LADDER:
-        part = (
-            scene.watch(1)
-            if listener == "watch"
-            else Part("listen", scene.server.socket, CHANNEL, ready=True)
-        )
-        sent, kept = publish(scene.server, rate, SECONDS)
-        time.sleep(1)
-        result = part.stop()
-        arrived = result["viewers"][0]["shown"] if listener == "watch" else result["received"]
-        print(
-            f"  {listener} {rate}: sent {sent} ({'kept' if kept else 'not kept'}), whole {arrived}",
-            flush=True,
-        )
-        if arrived != sent or not kept:
+        if not any(arrives_whole(scene, listener, rate) for _ in range(TRIES)):
             break
         highest = rate
     return highest
+
+
+def arrives_whole(scene: Scene, listener: str, rate: int) -> bool:
+    part = scene.watch(1) if listener == "watch" else Part("listen", scene.server.socket, CHANNEL, ready=True)
+    sent, kept = publish(scene.server, rate, SECONDS)
+    time.sleep(1)
+    result = part.stop()
+    arrived = result["viewers"][0]["shown"] if listener == "watch" else result["received"]
+    print(f"  {listener} {rate}: sent {sent} ({'kept' if kept else 'not kept'}), whole {arrived}", flush=True)
+    return bool(arrived == sent and kept)
 
 
 def lossless_rate(scene: Scene) -> tuple[Figures, int]:
@@ -119,7 +118,11 @@ def latency(scene: Scene) -> Figures:
     viewer = scene.watch(1)
     publish(scene.server, 1000, SECONDS)
     time.sleep(0.5)
-    return {"live_latency": figure(viewer.stop()["p95_ms"], None, "ms, p95 of each frame's oldest message")}
+    return {
+        "live_latency": figure(
+            viewer.stop()["p95_ms"], MOST_MS, "ms, p95 of each frame's oldest message, of what may be"
+        )
+    }
 
 
 def idle(scene: Scene) -> Figures:
@@ -158,7 +161,7 @@ def overload(scene: Scene, rate: int) -> Figures:
     )
     idle_p95, busy_p95 = (percentile([took for took, _ in times], 0.95) for times in (quiet, loaded))
     return {
-        "live_overload_memory": figure(most - before, None, "MB of growth"),
+        "live_overload_memory": figure(most - before, MOST_MB, "MB of growth, of what may be"),
         "live_overload_counts": figure(accounted, sent, "received + dropped over sent"),
         "live_overload_page": figure(busy_p95 * 1000, idle_p95 * 1000, "ms, p95 of a keys page"),
     }

@@ -12,8 +12,7 @@ export class Channels {
     this.form = root.querySelector("[data-find]");
     this.offers = root.querySelector("[data-subscribe]");
     this.listen();
-    this.poll();
-    setInterval(() => this.poll(), POLL_MS);
+    this.keepPolling();
   }
 
   listen() {
@@ -42,10 +41,17 @@ export class Channels {
     this.soon = setTimeout(() => this.poll(), 250);
   }
 
+  /** A server with very many channels is asked less often. */
+  async keepPolling() {
+    const began = performance.now();
+    await this.poll();
+    setTimeout(() => this.keepPolling(), Math.max(POLL_MS, (performance.now() - began) * 20));
+  }
+
   async poll() {
     if (document.hidden) return;
     const answer = await fetch(this.url, { headers: { Accept: "application/json" } }).catch(() => null);
-    if (!answer?.ok) { this.note = answer ? "?" : ""; return; }
+    if (!answer?.ok) return;
     const columns = await answer.json();
     this.found = columns.names.map((name, at) => ({ pair: [columns.kinds[at], name], shown: show(name), subscribers: columns.subscribers[at] }));
     this.root.querySelector("[data-total]").textContent = number(columns.total);

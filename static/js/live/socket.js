@@ -27,7 +27,6 @@ export class LiveSocket {
   receive(data) {
     this.heard = performance.now();
     const frame = JSON.parse(data);
-    if (!this.open_) { this.open_ = true; }
     if (frame.t === "end") { this.said = `${frame.sentence} ${frame.advice}`.trim(); return; }
     if (frame.t === "hello") { this.failures = 0; this.onState("open"); }
     this.onFrame(frame);

@@ -8,9 +8,10 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from console.actors import connect
+from console.keys.edit_answers import signed_undo
 from console.keys.ttl_forms import PersistForm, TtlForm, sign_seen
 from keyspace import ttl as ttls
-from keyspace.encoding import from_key_id, to_text
+from keyspace.encoding import from_key_id, key_id, to_text
 from keyspace.errors import Conflict
 from keyspace.servers import Connection
 
@@ -64,7 +65,7 @@ def set_ttl(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
         return _dialog(
             request, connection, name, form, problem=problem, asks=isinstance(problem, ttls.WouldDelete)
         )
-    return _done(_field(request) or name, change)
+    return _done(connection, name, _field(request), change)
 
 
 @require_POST
@@ -77,15 +78,22 @@ def persist(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
         change = ttls.persist(connection, name, seen=form.expected, field=_field(request))
     except Conflict as problem:
         return _dialog(request, connection, name, TtlForm(request.POST), problem=problem)
-    return _done(_field(request) or name, change)
+    return _done(connection, name, _field(request), change)
 
 
-def _done(name: bytes, change: ttls.Change) -> HttpResponse:
-    """Nothing to show but a toast: the dialog closes, and the key's pane reads itself again."""
+def _done(connection: Connection, name: bytes, field: bytes | None, change: ttls.Change) -> HttpResponse:
+    """Nothing to show but a toast with the way back: the dialog closes, and the key's pane reads itself again."""
+    toast: dict[str, Any] = {"text": _told(field or name, change), "kind": "done"}
+    if change.after and not change.kept:
+        act = {
+            "do": "ttl",
+            "before": change.before.expires_at,
+            "field": key_id(field) if field is not None else "",
+        }
+        after = [change.after.type, change.after.expires_at, change.after.ttl]
+        toast["undo"] = {"url": signed_undo(connection, name, act | {"after": after}), "label": "Undo"}
     response = HttpResponse()
-    response["HX-Trigger"] = json.dumps(
-        {"ttl-changed": {}, "toast": {"text": _told(name, change), "kind": "done"}}
-    )
+    response["HX-Trigger"] = json.dumps({"ttl-changed": {}, "toast": toast})
     return response
 
 

@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import include, path
 
 from console.keys import key_views, ttl_views, views
 
@@ -21,5 +21,6 @@ urlpatterns = [
     path("servers/<server:server>/<int:db>/keys/<key:key>/ttl/", ttl_views.ttl, name="key_ttl"),
     path("servers/<server:server>/<int:db>/keys/<key:key>/set_ttl/", ttl_views.set_ttl, name="key_set_ttl"),
     path("servers/<server:server>/<int:db>/keys/<key:key>/persist/", ttl_views.persist, name="key_persist"),
+    path("", include("console.keys.edit_urls")),
     path("jump/", views.jump, name="jump"),
 ]

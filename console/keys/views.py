@@ -12,6 +12,7 @@ from console.actors import actor_of, connect
 from console.keys.listing import FOLDERS, read_folders, read_listing, read_rows
 from console.keys.query import Query, read_query
 from keyspace import counts
+from keyspace.access import Permission
 from keyspace.encoding import from_key_id, from_text
 from keyspace.errors import BadInput
 from keyspace.keys import TTL_FILTERS, TYPE_NAMES
@@ -23,6 +24,8 @@ def pane_context(connection: Connection, query: Query) -> dict[str, Any]:
     return {
         "connection": connection, "query": query, "listing": read_listing(connection, query),
         "types": TYPE_NAMES, "ttl_filters": TTL_FILTERS,
+        "may_bulk": connection.access.may(Permission.BULK) and not connection.server.read_only,
+        "may_create": connection.access.may(Permission.CREATE_KEYS) and not connection.server.read_only,
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from django import forms
 from redis.client import Pipeline
 
 from keyspace.decoders import encode_value
-from keyspace.encoding import from_key_id, from_text
+from keyspace.encoding import from_key_id, from_text, to_text
 
 MAX_NAME_CHARS = 100_000
 MAX_TEXT = 4 * 1024 * 1024
@@ -64,6 +64,8 @@ class Edit(forms.Form):
     """Whether filling it in needs the value itself, so that a masked one must be revealed first."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Commands without which the server has no such change."""
+    made: ClassVar[str] = ""
+    """What a new key that begins with it is called, where that is not the type."""
     face: ClassVar[str] = ""
     """The face of the type beside which it is offered; "" for all."""
 
@@ -89,6 +91,14 @@ class Edit(forms.Form):
     def facts(self, answers: list[Any]) -> dict[str, Any]:
         """For the audit: lengths and counts, never values."""
         return {}
+
+    def filled_from(self, subject: Subject) -> dict[str, Any]:
+        """What the form begins with."""
+        return {}
+
+    def told_element(self) -> str:
+        """The element as a person knows it; "" for the key as a whole."""
+        return to_text(self.element_name()) if self.element else ""
 
     def element_name(self) -> bytes:
         """The field, member or other name that the address carries. Raises BadInput."""
@@ -164,13 +174,18 @@ class ScoreField(forms.CharField):
 class ValueEdit(Edit):
     """An edit that writes bytes typed as text in some form: `using` is a chain of decoders that can be written."""
 
+    fixed_using: ClassVar[str] = ""
+    """The one form it is written in, where there is no choice."""
+
     value = ValueField()
     using = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
 
     def new_bytes(self) -> bytes:
         """What was typed, in the encoding of what was there. Raises BadInput for text that is not valid in its form."""
         return encode_value(
-            self.cleaned_data["value"], self.cleaned_data["using"] or "text", like=self.before or b""
+            self.cleaned_data["value"],
+            self.fixed_using or self.cleaned_data["using"] or "text",
+            like=self.before or b"",
         )
 
 

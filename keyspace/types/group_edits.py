@@ -88,6 +88,10 @@ class _OfGroup(Edit):
     def group_name(self) -> bytes:
         return from_key_id(self.address.partition(".")[0])
 
+    def told_element(self) -> str:
+        parts = [self.group_name()] + ([from_key_id(self.rest())] if self.slug == "consumer-delete" else [])
+        return ", ".join(to_text(part) for part in parts)
+
     def rest(self) -> str:
         return self.address.partition(".")[2]
 
@@ -107,6 +111,9 @@ class SetPosition(_OfGroup):
         """Where it stands now: a group that has moved on since is a conflict."""
         group = read_group(pipe, name, self.group_name())
         return Subject(None if group is None else group["last-delivered-id"])
+
+    def filled_from(self, subject: Subject) -> dict[str, Any]:
+        return {"position": (subject.value or b"").decode()}
 
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         pipe.execute_command("XGROUP SETID", name, self.group_name(), self.cleaned_data["position"])

@@ -16,6 +16,9 @@ from keyspace.types.json_paths import parse_path, path_text
 class _OfPath(Edit):
     element = True
 
+    def told_element(self) -> str:
+        return self.path()
+
     def path(self) -> str:
         try:
             return path_text(parse_path(self.address[:8192]))
@@ -39,7 +42,7 @@ class _OfPath(Edit):
 
 
 class SetPath(ValueEdit, _OfPath):
-    slug, label, reveals = "json-set", "Edit", True
+    slug, label, reveals, fixed_using = "json-set", "Edit", True, "json"
 
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         pipe.execute_command("JSON.SET", name, self.path(), as_json(self), *([] if self.creating else ["XX"]))
@@ -47,6 +50,7 @@ class SetPath(ValueEdit, _OfPath):
 
 class AddKey(ValueEdit, _OfPath):
     slug, label, icon, act, done, guarded = "json-add", "Add here", "plus", "Add", "Added to", False
+    fixed_using = "json"
     note = "Into an object under a key; into an array at its end, where the key stays empty."
     key = forms.CharField(label="Key", required=False, strip=False, max_length=4096)
     field_order = ("key", "value", "using")
@@ -92,7 +96,7 @@ class DeletePath(_OfPath):
 
 
 class CreateDocument(ValueEdit):
-    slug, label, creates = "json-create", "JSON document", True
+    slug, label, creates, made, fixed_using = "json-create", "JSON document", True, "JSON", "json"
     needs = ("JSON.SET",)
 
     def apply(self, pipe: Pipeline, name: bytes) -> None:

@@ -43,6 +43,9 @@ class _OfElement(Edit):
 
     element = True
 
+    def told_element(self) -> str:
+        return f"index {self.index()}"
+
     def index(self) -> int:
         """From the head, or negative from the tail. Raises BadInput."""
         digits = self.address.removeprefix("-")

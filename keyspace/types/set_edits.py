@@ -33,7 +33,6 @@ class AddMembers(Edit):
 class AddMember(ValueEdit):
     slug, label, icon, act, done, guarded = "set-add-value", "Add a value", "plus", "Add", "Added to", False
     note = "One member as text, JSON or hex."
-    creates = True
 
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         pipe.execute_command("SADD", name, self.new_bytes())

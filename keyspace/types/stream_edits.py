@@ -90,6 +90,9 @@ class DeleteEntry(Edit):
     slug, label, icon, act, done = "stream-delete", "Delete entry", "trash-2", "Delete", "Deleted an entry of"
     element, removes = True, True
 
+    def told_element(self) -> str:
+        return self.address
+
     def read_subject(self, pipe: redis.Redis, name: bytes) -> Subject:
         if not ID.match(self.address):
             raise BadInput("This is not the id of an entry.", "Open the key anew.")

@@ -54,7 +54,7 @@ class SetString(ValueEdit):
 
 class UploadString(Edit):
     slug, label, icon, act, done = "string-upload", "Replace by a file", "upload", "Upload", "Replaced"
-    creates = True
+    creates, made = True, "string from a file"
     file = forms.FileField(
         label="File", help_text="Up to 64 MB; its bytes become the value as they are.", allow_empty_file=True
     )

@@ -49,6 +49,9 @@ class Rescore(_OfScored):
     slug, label, done, reveals = "zset-score", "Edit", "Rescored a member of", True
     score = ScoreField(label="Score", help_text="A number with up to 17 digits, inf or -inf.")
 
+    def filled_from(self, subject: Subject) -> dict[str, Any]:
+        return {"score": (subject.value or b"").decode()}
+
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         pipe.execute_command("ZADD", name, self.cleaned_data["score"], self.element_name())
 

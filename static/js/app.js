@@ -14,3 +14,4 @@ import "./json.js";
 import "./keys.js";
 import "./watch.js";
 import "./ttl_dialog.js";
+import "./edit.js";

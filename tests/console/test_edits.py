@@ -1,0 +1,313 @@
+"""Dialogs that change keys: what is offered to whom, conflicts, undo, once, and bytes that are not UTF-8."""
+
+import html
+import json
+import re
+from urllib.parse import quote
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+
+from keyspace.encoding import key_id
+from keyspace.models import AuditEntry, TrashEntry
+
+pytestmark = pytest.mark.django_db
+NAME = b"k\xff/ \x00"
+HTMX = {"HX-Request": "true"}
+
+
+def place(view, *more, name=NAME):
+    return reverse(view, args=["test", 0, *([] if name is None else [name]), *more])
+
+
+def page_of(answer):
+    return answer.content.decode()
+
+
+def hidden(answer, field="seen"):
+    return html.unescape(re.search(rf'name="{field}" value="([^"]*)"', page_of(answer))[1])
+
+
+def typed(answer):
+    """What stands in the editor's textarea."""
+    return html.unescape(
+        re.search(r"<textarea name=\"value\"[^>]*>\r?\n?(.*?)</textarea>", page_of(answer), re.DOTALL)[1]
+    )
+
+
+def told(answer):
+    return json.loads(answer["HX-Trigger"])
+
+
+@pytest.fixture
+def edit(operator_client):
+    """`edit(slug, element, **typed)`: open the dialog, fill it in, send it."""
+
+    def run(slug, element="", *, client=operator_client, **fields):
+        of = f"?element={quote(element)}" if element else ""
+        dialog = client.get(place("key_edit", slug) + of)
+        assert dialog.status_code == 200, page_of(dialog)
+        return client.post(
+            place("key_apply_edit", slug) + of, {"seen": hidden(dialog)} | fields, headers=HTMX
+        )
+
+    return run
+
+
+def test_a_string_is_edited_as_it_is_shown_and_undone(edit, operator_client, redis):
+    redis.set(NAME, '{"a": 1.10, "b": [1, 2]}', px=100_000)
+    dialog = operator_client.get(place("key_edit", "string-set"))
+    assert '"a": 1.10' in typed(dialog) and hidden(dialog, "using") == "json"
+    answer = edit(
+        "string-set", value=typed(dialog).replace("1.10", "1e400").replace("\n", "\r\n"), using="json"
+    )
+    assert (
+        answer.status_code == 200 and redis.get(NAME) == b'{"a": 1e400, "b": [1, 2]}' and redis.ttl(NAME) > 90
+    )
+    undone = operator_client.post(told(answer)["toast"]["undo"]["url"], headers=HTMX)
+    assert (
+        undone.status_code == 200 and redis.get(NAME) == b'{"a": 1.10, "b": [1, 2]}' and redis.ttl(NAME) > 90
+    )
+
+
+@pytest.mark.parametrize("using", ["text", "hex"])
+def test_bytes_come_back_as_they_were(edit, operator_client, redis, using):
+    value = bytes(range(256)) + b"\r\n<b>&\\"
+    redis.set(NAME, value)
+    dialog = operator_client.get(place("key_edit", "string-set") + f"?as={using}")
+    assert hidden(dialog, "using") == using
+    answer = edit("string-set", value=typed(dialog), using=using)
+    assert answer.status_code == 200 and redis.get(NAME) == value
+
+
+def test_a_conflict_shows_both_and_three_ways_on(operator_client, redis):
+    redis.set(NAME, "one\ntwo\nthree")
+    dialog = operator_client.get(place("key_edit", "string-set"))
+    redis.set(NAME, "one\nTHEIRS\nthree")
+    sent = {"seen": hidden(dialog), "value": "one\nMINE\nthree", "using": "text"}
+    answer = operator_client.post(place("key_apply_edit", "string-set"), sent, headers=HTMX)
+    body = page_of(answer)
+    assert answer.status_code == 422 and "<del>THEIRS</del>" in body and "<ins>MINE</ins>" in body
+    assert all(way in body for way in ("Take theirs", "Overwrite with mine", "Merge by hand"))
+    assert redis.get(NAME) == b"one\nTHEIRS\nthree"
+    merged = {"seen": hidden(answer), "value": "merged", "using": "text"}
+    assert (
+        operator_client.post(place("key_apply_edit", "string-set"), merged, headers=HTMX).status_code == 200
+    )
+    assert redis.get(NAME) == b"merged"
+
+
+def test_overwriting_after_a_conflict_is_audited_as_such(operator_client, redis):
+    redis.set(NAME, "a")
+    dialog = operator_client.get(place("key_edit", "string-set"))
+    redis.set(NAME, "b")
+    sent = {"seen": hidden(dialog), "value": "c", "using": "text"}
+    answer = operator_client.post(place("key_apply_edit", "string-set"), sent, headers=HTMX)
+    redis.set(NAME, "b again")
+    over = sent | {"seen": hidden(answer), "overwrite": "1"}
+    assert operator_client.post(place("key_apply_edit", "string-set"), over, headers=HTMX).status_code == 200
+    assert redis.get(NAME) == b"c" and AuditEntry.objects.latest("id").detail["overwrote"] is True
+
+
+def test_sent_twice_it_is_done_once_and_answers_alike(operator_client, redis):
+    redis.rpush(NAME, "a")
+    dialog = operator_client.get(place("key_edit", "list-push"))
+    sent = {"seen": hidden(dialog), "value": "b", "using": "text", "side": "tail"}
+    answers = [
+        operator_client.post(place("key_apply_edit", "list-push"), sent, headers=HTMX) for _ in range(3)
+    ]
+    assert redis.lrange(NAME, 0, -1) == [b"a", b"b"] and TrashEntry.objects.count() == 1
+    assert len({answer["HX-Trigger"] for answer in answers}) == 1
+
+
+def test_what_is_not_valid_comes_back_with_what_was_typed_and_may_be_sent_again(edit, operator_client, redis):
+    redis.set(NAME, '{"a": 1}')
+    answer = edit("string-set", value='{"a": <oops', using="json")
+    assert answer.status_code == 422 and typed(answer) == '{"a": <oops' and hidden(answer, "using") == "json"
+    again = {"seen": hidden(answer), "value": '{"a": 2}', "using": "json"}
+    assert operator_client.post(place("key_apply_edit", "string-set"), again, headers=HTMX).status_code == 200
+    assert redis.get(NAME) == b'{"a": 2}'
+
+
+def test_a_form_of_another_person_or_key_is_refused(operator_client, admin_client, redis):
+    redis.set(NAME, "a")
+    redis.set("other", "a")
+    seen = hidden(operator_client.get(place("key_edit", "string-set")))
+    sent = {"seen": seen, "value": "b", "using": "text"}
+    assert admin_client.post(place("key_apply_edit", "string-set"), sent).status_code == 400
+    assert operator_client.post(place("key_apply_edit", "string-set", name=b"other"), sent).status_code == 400
+    assert operator_client.post(place("key_apply_edit", "string-append"), sent).status_code == 400
+    assert (
+        operator_client.post(place("key_apply_edit", "string-set"), sent | {"seen": "x"}).status_code == 400
+    )
+    assert redis.get(NAME) == b"a" and redis.get("other") == b"a"
+
+
+def test_fields_elements_members_and_entries_are_edited_from_their_rows(edit, operator_client, redis):
+    field = b"f\xff<"
+    redis.hset(NAME, mapping={field: "1", "other": "2"})
+    page = page_of(operator_client.get(reverse("key", args=["test", 0, NAME])))
+    assert f"{place('key_edit', 'hash-set')}?element={key_id(field)}" in page
+    assert edit("hash-set", key_id(field), value="new", using="text").status_code == 200
+    assert redis.hget(NAME, field) == b"new"
+    gone = edit("hash-delete", key_id(field))
+    assert gone.status_code == 200 and not redis.hexists(NAME, field)
+
+
+def test_a_key_that_ends_with_its_last_element_says_so(edit, redis):
+    redis.sadd(NAME, b"m\xff")
+    answer = edit("set-remove", key_id(b"m\xff"))
+    assert "is gone" in told(answer)["toast"]["text"]
+    assert told(answer)["key-changed"]["gone"] == reverse("key", args=["test", 0, NAME])
+
+
+def test_a_file_is_uploaded_as_it_is(edit, redis):
+    redis.set(NAME, "old")
+    assert edit("string-upload", file=SimpleUploadedFile("x", b"\x00\xff\r\n")).status_code == 200
+    assert redis.get(NAME) == b"\x00\xff\r\n"
+
+
+def test_a_value_too_large_to_edit_says_so(operator_client, redis):
+    redis.setrange(NAME, 64 * 1024 * 1024, "x")
+    assert "can only be read" in page_of(operator_client.get(place("key_edit", "string-set")))
+
+
+@pytest.mark.parametrize("view", ["key_edit", "key_deletion", "key_renaming", "key_copying", "keys_new"])
+def test_a_viewer_is_offered_no_change_and_gets_none(viewer_client, redis, view):
+    redis.set(NAME, "a")
+    page = page_of(viewer_client.get(reverse("key", args=["test", 0, NAME])))
+    for url in (
+        place("key_edit", "string-set"),
+        place("key_deletion"),
+        place("key_renaming"),
+        place("keys_new", name=None),
+    ):
+        assert url not in page
+    more = ["string-set"] if view == "key_edit" else []
+    answer = viewer_client.get(place(view, *more, name=None if view == "keys_new" else NAME))
+    if view in ("key_edit", "key_deletion"):
+        assert "Your role here does not let you" in page_of(answer)
+
+
+@pytest.mark.parametrize(
+    ("view", "sent"),
+    [
+        ("key_delete", {}),
+        ("key_rename", {"to": "new"}),
+        ("key_copy", {"to": "new", "server": "test", "db": "0"}),
+    ],
+)
+def test_a_viewers_post_changes_nothing(viewer_client, operator_client, redis, view, sent):
+    redis.set(NAME, "a")
+    dialogs = {"key_rename": "key_renaming", "key_copy": "key_copying"}
+    seen = hidden(viewer_client.get(place(dialogs[view]))) if view in dialogs else "x"
+    answer = viewer_client.post(place(view), {"seen": seen} | sent)
+    assert answer.status_code in (400, 403, 422)
+    assert redis.keys("*") == [NAME]
+
+
+def test_delete_says_what_goes_and_undo_brings_it_back_with_its_expiry(operator_client, redis):
+    redis.hset(NAME, mapping={b"\xff": "1"})
+    redis.pexpire(NAME, 100_000)
+    at = redis.execute_command("PEXPIRETIME", NAME)
+    dialog = operator_client.get(place("key_deletion"))
+    assert "goes into the trash" in page_of(dialog)
+    sent = {"seen": hidden(dialog)}
+    answer = operator_client.post(place("key_delete"), sent, headers=HTMX)
+    assert answer.status_code == 200 and not redis.exists(NAME)
+    assert operator_client.post(place("key_delete"), sent, headers=HTMX)["HX-Trigger"] == answer["HX-Trigger"]
+    undo = told(answer)["toast"]["undo"]["url"]
+    assert operator_client.post(undo, headers=HTMX).status_code == 200
+    assert redis.hgetall(NAME) == {b"\xff": b"1"} and redis.execute_command("PEXPIRETIME", NAME) == at
+
+
+def test_a_key_too_large_for_the_trash_is_asked_for(operator_client, redis, settings):
+    settings.TRASH_KEY_BYTES = 10
+    redis.set(NAME, "x" * 100)
+    dialog = operator_client.get(place("key_deletion"))
+    assert "no way back" in page_of(dialog)
+    answer = operator_client.post(place("key_delete"), {"seen": hidden(dialog)}, headers=HTMX)
+    assert answer.status_code == 422 and redis.exists(NAME)
+    sent = {"seen": hidden(answer), "without_trash": "on"}
+    assert operator_client.post(place("key_delete"), sent, headers=HTMX).status_code == 200
+    assert not redis.exists(NAME) and not TrashEntry.objects.exists()
+
+
+def test_rename_never_overwrites_and_is_undone(operator_client, redis):
+    redis.set(NAME, "a", px=100_000)
+    redis.set("taken", "b")
+    dialog = operator_client.get(place("key_renaming"))
+    sent = {"seen": hidden(dialog), "to": "taken"}
+    refused = operator_client.post(place("key_rename"), sent, headers=HTMX)
+    assert refused.status_code == 422 and "exists already" in page_of(refused) and redis.get("taken") == b"b"
+    answer = operator_client.post(
+        place("key_rename"), {"seen": hidden(refused), "to": r"n\xfe"}, headers=HTMX
+    )
+    assert answer["HX-Push-Url"] == reverse("key", args=["test", 0, b"n\xfe"])
+    assert redis.get(b"n\xfe") == b"a" and redis.pttl(b"n\xfe") > 0
+    assert operator_client.post(told(answer)["toast"]["undo"]["url"], headers=HTMX).status_code == 200
+    assert redis.get(NAME) == b"a" and not redis.exists(b"n\xfe")
+
+
+def test_a_copy_to_another_db_keeps_the_expiry(operator_client, redis, server):
+    redis.set(NAME, "a", px=100_000)
+    dialog = operator_client.get(place("key_copying"))
+    sent = {"seen": hidden(dialog), "to": r"copy\xff", "server": "test", "db": "3"}
+    assert operator_client.post(place("key_copy"), sent, headers=HTMX).status_code == 200
+    with server.client(db=3) as other:
+        assert other.get(b"copy\xff") == b"a" and other.pttl(b"copy\xff") > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "type_"),
+    [
+        ("string-set", {"value": "a", "using": "text"}, b"string"),
+        ("string-set", {"value": "", "using": "text"}, b"string"),
+        ("hash-add", {"field": "f", "value": "v", "using": "text"}, b"hash"),
+        ("list-push", {"side": "tail", "value": "v", "using": "text"}, b"list"),
+        ("set-add", {"members": "a\nb"}, b"set"),
+        ("zset-add", {"member": "m", "score": "1.5"}, b"zset"),
+        ("stream-add", {"pairs": "a=b", "id": "*"}, b"stream"),
+    ],
+)
+def test_a_key_of_each_type_is_created_only_if_there_is_none(operator_client, redis, kind, fields, type_):
+    dialog = operator_client.get(place("keys_new", name=None) + f"?kind={kind}")
+    assert dialog.status_code == 200
+    sent = {"seen": hidden(dialog), "name": r"new\xff", "ttl": "1h"} | fields
+    answer = operator_client.post(place("keys_create", name=None) + f"?kind={kind}", sent, headers=HTMX)
+    assert answer.status_code == 200, page_of(answer)
+    assert redis.type(b"new\xff") == type_ and 3_590_000 < redis.pttl(b"new\xff") <= 3_600_000
+    again = operator_client.post(
+        place("keys_create", name=None) + f"?kind={kind}", sent | {"seen": hidden(operator_client.get(place("keys_new", name=None)))},
+        headers=HTMX,
+    )  # fmt: skip
+    assert again.status_code == 422 and "exists already" in page_of(again)
+
+
+def test_a_change_of_the_ttl_is_undone(operator_client, redis):
+    redis.set(NAME, "a", px=100_000)
+    at = redis.execute_command("PEXPIRETIME", NAME)
+    dialog = operator_client.get(place("key_ttl"))
+    answer = operator_client.post(place("key_persist"), {"seen": hidden(dialog)}, headers=HTMX)
+    assert redis.pttl(NAME) == -1
+    assert operator_client.post(told(answer)["toast"]["undo"]["url"], headers=HTMX).status_code == 200
+    assert redis.execute_command("PEXPIRETIME", NAME) == at
+
+
+def test_an_undo_that_is_not_ours_is_refused(operator_client, redis):
+    redis.set(NAME, "a")
+    assert operator_client.post(place("key_undo") + "?act=forged").status_code == 410
+
+
+def test_every_dialog_of_every_edit_opens(operator_client, redis):
+    from tests.keyspace.test_edits import CASES
+    from tests.keyspace.test_edits import NAME as THEIRS
+
+    for slug, write, element, *_ in CASES:
+        redis.flushdb()
+        write(redis)
+        answer = operator_client.get(place("key_edit", slug, name=THEIRS), {"element": element})
+        assert answer.status_code == 200 and 'name="seen"' in page_of(answer), slug
+        page = operator_client.get(reverse("key", args=["test", 0, THEIRS]))
+        assert page.status_code == 200, slug

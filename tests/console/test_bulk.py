@@ -1,0 +1,130 @@
+"""The pages of bulk work: what is asked for, what is refused, and who sees them."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from keyspace import job_worker
+from keyspace.encoding import key_id
+from keyspace.models import Job, Server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+BYTES = b"s:\xff<b>"
+PAGE = reverse("bulk", args=["test", 0])
+
+
+def look(client: Client, **given: str) -> Job:
+    answer = client.post(PAGE, {"match": "s:*", "type": "", "ttl": ""} | given)
+    assert answer.status_code == 302, answer.content.decode()
+    job = Job.objects.filter(kind="look_bulk").latest("created_at")
+    job_worker.run_job(job.pk)
+    return job
+
+
+def address(job: Job) -> str:
+    return reverse("bulk_look", args=["test", 0, job.pk])
+
+
+def fill(redis: Any) -> None:
+    redis.mset({f"s:{number}": number for number in range(30)} | {BYTES: b"\xfe", "other": 1})
+
+
+def test_choose_look_and_delete(admin_client: Client, redis: Any) -> None:
+    fill(redis)
+    job = look(admin_client)
+    shown = admin_client.get(address(job)).content.decode()
+    assert "31 keys" in shown and "of 32 in the db" in shown and "The slowest part" in shown
+    assert "<b>" not in shown.split("example")[1].split("</table>")[0]
+    answer = admin_client.post(address(job), {"do": "delete", "trash": "on", "rate": "0"})
+    run = Job.objects.get(kind="run_bulk")
+    assert answer.url == reverse("job", args=[run.pk])
+    job_worker.run_job(run.pk)
+    assert redis.keys("*") == [b"other"]
+    report = admin_client.get(answer.url).content.decode()
+    assert "31 in the trash" in report
+    download = admin_client.get(reverse("job_report", args=[run.pk])).json()
+    assert download["report"]["done"] == 31
+
+
+def test_while_it_looks_the_page_asks_again(admin_client: Client, redis: Any) -> None:
+    fill(redis)
+    admin_client.post(PAGE, {"match": "s:*"})
+    job = Job.objects.get(kind="look_bulk")
+    state = reverse("bulk_state", args=["test", 0, job.pk])
+    assert state in admin_client.get(address(job)).content.decode()
+    assert b"_looking" in admin_client.get(state).content
+    job_worker.run_job(job.pk)
+    assert admin_client.get(state)["HX-Refresh"] == "true"
+
+
+@pytest.mark.parametrize("do", ["delete", "set", "extend", "persist"])
+def test_each_act_has_its_fields(admin_client: Client, redis: Any, do: str) -> None:
+    fill(redis)
+    shown = admin_client.get(f"{address(look(admin_client))}?do={do}").content.decode()
+    assert ('name="ttl"' in shown) == (do in ("set", "extend"))
+    assert ('name="trash"' in shown) == (do == "delete")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"match": ""}, "An empty pattern chooses nothing"),
+        ({"match": "s:*", "memory": "many"}, "This is not a size"),
+        ({"match": "s:*", "idle": "long"}, "This is not a duration"),
+        ({"match": "", "names": "~~"}, ""),
+    ],
+)
+def test_what_cannot_be_chosen_is_told(admin_client: Client, server_row: Server, given: dict[str, str], sentence: str) -> None:
+    answer = admin_client.post(PAGE, given)
+    assert answer.status_code == 422 and sentence in answer.content.decode()
+    assert not Job.objects.exists()
+
+
+def test_a_duration_is_asked_for(admin_client: Client, redis: Any) -> None:
+    fill(redis)
+    answer = admin_client.post(address(look(admin_client)), {"do": "set", "ttl": "", "rate": "0"})
+    assert answer.status_code == 422 and "No time was given" in answer.content.decode()
+
+
+def test_production_asks_for_the_number_and_all_keys_for_the_name(admin_client: Client, redis: Any, server_row: Server) -> None:
+    Server.objects.filter(pk=server_row.pk).update(environment="production")
+    fill(redis)
+    job = look(admin_client, match="*")
+    shown = admin_client.get(address(job)).content.decode()
+    assert 'data-confirm="32"' in shown and 'data-confirm="test"' in shown
+    order = {"do": "delete", "rate": "0"}
+    for typed in ({}, {"number": "32"}, {"name": "test"}, {"number": "31", "name": "test"}):
+        assert admin_client.post(address(job), order | typed).status_code == 422
+    assert admin_client.post(address(job), order | {"number": "32", "name": "test"}).status_code == 302
+
+
+def test_a_selection_is_chosen_by_its_names(admin_client: Client, redis: Any) -> None:
+    fill(redis)
+    names = ",".join(map(key_id, [BYTES, b"s:1"]))
+    assert "2 selected keys" in admin_client.get(PAGE, {"names": names}).content.decode()
+    job = look(admin_client, match="", names=names)
+    job.refresh_from_db()
+    assert job.result["count"] == 2
+
+
+def test_a_double_click_looks_once(admin_client: Client, redis: Any) -> None:
+    for _ in range(2):
+        admin_client.post(PAGE, {"match": "s:*", "once": "abc"})
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_the_pages_are_for_admins(request: Any, redis: Any, role: str) -> None:
+    client = request.getfixturevalue(f"{role}_client")
+    assert client.get(PAGE).status_code == 403
+    assert client.post(PAGE, {"match": "*"}).status_code == 403
+    keys = client.get(reverse("keys", args=["test", 0])).content.decode()
+    assert PAGE not in keys
+
+
+def test_the_keys_page_leads_here_with_its_filter(admin_client: Client, redis: Any) -> None:
+    keys = admin_client.get(reverse("keys", args=["test", 0]), {"match": "ses", "type": "hash"}).content.decode()
+    assert f"{PAGE}?match=%2Ases%2A&amp;type=hash" in keys
+    assert f'{PAGE}"' in admin_client.get(reverse("keys", args=["test", 0])).content.decode()

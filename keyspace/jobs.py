@@ -43,7 +43,8 @@ class LostClaim(Exception):
 
 @dataclass(frozen=True)
 class JobKind:
-    """What a kind of job does. A `resumable` one starts again from its checkpoint after a crash; `on_interrupt` cleans up after one that is not."""
+    """What a kind of job does. A `resumable` one starts again from its checkpoint after a crash; `on_interrupt` cleans up
+    after one that is not, or that was cancelled before it began."""
 
     name: str
     permission: Permission
@@ -236,13 +237,26 @@ def cancel_job(actor: Actor, job_id: str | uuid.UUID) -> Job:
     found = _controlled(actor, job_id)
     now = timezone.now()
     waiting = Job.objects.filter(pk=found.pk, state=State.WAITING)
-    if not waiting.update(state=State.CANCELLED, wants_cancel=True, finished_at=now):
+    if waiting.update(state=State.CANCELLED, wants_cancel=True, finished_at=now):
+        _clean_up(found)
+    else:
         asked = Job.objects.filter(pk=found.pk, state__in=(State.RUNNING, State.PAUSED)).update(wants_cancel=True)
         if not asked:
             raise Conflict(f"The job has ended already: it is {found.get_state_display()}.")
     _record(actor, "cancel_job", found)
     found.refresh_from_db()
     return found
+
+
+def _clean_up(job: Job) -> None:
+    """A job that never began still has what its service prepared."""
+    from keyspace import job_worker
+
+    job_worker.import_kinds()
+    job.refresh_from_db()
+    kind = KINDS.get(job.kind)
+    if kind is not None and kind.on_interrupt is not None:
+        kind.on_interrupt(job)
 
 
 def pause_job(actor: Actor, job_id: str | uuid.UUID, *, pause: bool = True) -> Job:

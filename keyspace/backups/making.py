@@ -27,6 +27,7 @@ from keyspace.models import Backup, Job, Schedule
 from keyspace.servers import Client, Connection, endpoint_of, open_client
 
 State, Kind = Backup.State, Backup.Kind
+BEING_VERIFIED = "Being verified."
 _NOUNS = {"snapshot": "Snapshot", "aof": "AOF rewrite", "pull": "Pull", "export": "Export", "readable": "Readable export"}
 
 
@@ -56,12 +57,13 @@ def _queue(actor: Actor, server: str, kind: str, *, schedule: Schedule | None, r
 
 
 def mark_interrupted(job: Job) -> None:
-    """What was written of a backup whose console died goes; the row says so."""
+    """What was written of a backup whose console died goes, and the row says so; likewise one cancelled before it began."""
     backup_id = str(job.params.get("backup", ""))
-    if Backup.objects.filter(pk=backup_id, state=State.RUNNING).update(
-        state=State.INTERRUPTED, state_note="The console stopped while this ran; its parts were removed.", files=[]
-    ):
+    state = State.CANCELLED if job.wants_cancel else State.INTERRUPTED
+    note = "" if job.wants_cancel else "The console stopped while this ran; its parts were removed."
+    if Backup.objects.filter(pk=backup_id, state=State.RUNNING).update(state=state, state_note=note, files=[]):
         _discard(backup_id)
+    Backup.objects.filter(pk=backup_id, state_note=BEING_VERIFIED).update(state_note="Not verified: the console stopped.")
 
 
 def _discard(backup_id: str) -> None:
@@ -120,7 +122,7 @@ def sentence_of(error: BaseException) -> str:
 
 def prove(run: Run, backup: Backup) -> None:
     """Verify the files in the same job; the row is a whole backup from here on, whatever becomes of the verification."""
-    Backup.objects.filter(pk=backup.pk).update(state=State.WHOLE, state_note="Being verified.")
+    Backup.objects.filter(pk=backup.pk).update(state=State.WHOLE, state_note=BEING_VERIFIED)
     try:
         verdict = verify.verify_files(backup, lambda done, total: run.report(done=done, total=total, unit="bytes", phase="verifying"))
     except BaseException as error:

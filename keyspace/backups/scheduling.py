@@ -29,7 +29,7 @@ def save_schedule(connection: Connection, *, schedule: Schedule) -> Schedule:
     """Keep it, due from now on. Raises BadInput."""
     schedule.server = connection.server
     try:
-        schedule.full_clean(exclude=["server"])
+        schedule.full_clean(exclude=["server", "next_at", "last_at", "alerted_at"])
         schedule.validate_constraints()
     except ValidationError as error:
         raise BadInput(" ".join(error.messages)[:300]) from None

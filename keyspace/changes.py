@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import redis
 from redis.client import Pipeline
@@ -12,10 +13,10 @@ from keyspace.access import Permission, check_permission, performs
 from keyspace.edits import execute
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, Conflict, Denied, NotFound, Problem
-from keyspace.images import Weight, read_kind, take_image, weigh
+from keyspace.images import Image, Weight, preview_key, read_kind, take_image, weigh
 from keyspace.models import TrashEntry
 from keyspace.servers import Connection
-from keyspace.types.base import Edit
+from keyspace.types.base import Edit, gone
 from keyspace.types.facts import key_slot
 
 TRIES = 5
@@ -68,23 +69,23 @@ def delete_keys(
         _refuse_heavy(connection, names)
     entries: dict[bytes, str] = {}
     for_good: list[bytes] = []
-    gone: list[bytes] = []
+    missing: list[bytes] = []
     for name in names:
         try:
             entry = _delete(connection, name, kind, without_trash)
         except NotFound:
             if len(names) == 1:
                 raise
-            gone.append(name)
+            missing.append(name)
             continue
         if entry is None:
             for_good.append(name)
         else:
             entries[name] = entry
-    audit.tell(deleted=len(entries) + len(for_good), without_trash=len(for_good), gone=len(gone))
+    audit.tell(deleted=len(entries) + len(for_good), without_trash=len(for_good), gone=len(missing))
     if len(names) == 1 and entries:
         audit.tell(trash=next(iter(entries.values())))
-    return Deleted(entries, tuple(for_good), tuple(gone))
+    return Deleted(entries, tuple(for_good), tuple(missing))
 
 
 def _refuse_heavy(connection: Connection, names: Sequence[bytes]) -> None:
@@ -100,42 +101,70 @@ def _refuse_heavy(connection: Connection, names: Sequence[bytes]) -> None:
 
 def _delete(connection: Connection, name: bytes, kind: str, without_trash: bool) -> str | None:
     """The id of its entry in the trash. A transaction that was refused wrote nothing, so it may be tried again."""
+    now = read_kind(connection.redis, name)
+    weight = weigh(connection, connection.redis, name, now)
+    preview = preview_key(connection, name, weight)
     for _ in range(TRIES):
         with connection.redis.pipeline(transaction=True) as pipe:
             pipe.watch(name)
-            now = read_kind(pipe, name)
-            if kind and now != kind:
-                raise Conflict(
-                    f"The key is a {now} now, it was a {kind}; nothing was deleted.", "Reload the key."
-                )
-            entry = _into_trash(connection, pipe, name, now, without_trash)
+            _check_kind(read_kind(pipe, name), kind or now)
+            image = take_image(connection, pipe, name, weight, preview) if weight.fits_trash else None
+            entry = _into_trash(connection, name, image, without_trash)
             pipe.multi()
             pipe.execute_command("UNLINK", name)
-            try:
-                pipe.execute()
-            except redis.WatchError:
-                if entry:
-                    entry.delete()
-                continue
-            except redis.ResponseError:
-                if entry:
-                    entry.delete()
-                raise
-            return str(entry.pk) if entry else None
-    raise Conflict("The key changes all the time; it was not deleted.", "Try again.")
+            if _executed(pipe, entry):
+                return str(entry.pk) if entry else None
+    return _delete_busy(connection, name, kind or now, weight, preview)
+
+
+def _check_kind(now: str, seen: str) -> None:
+    if now != seen:
+        raise Conflict(f"The key is a {now} now, it was a {seen}; nothing was deleted.", "Reload the key.")
+
+
+def _executed(pipe: Pipeline, entry: TrashEntry | None) -> bool:
+    """False when the key changed meanwhile. What was not deleted is not in the trash."""
+    try:
+        pipe.execute()
+    except (redis.WatchError, redis.ResponseError) as error:
+        if entry:
+            entry.delete()
+        if isinstance(error, redis.WatchError):
+            return False
+        raise
+    return True
 
 
 def _into_trash(
-    connection: Connection, pipe: Pipeline, name: bytes, kind: str, without_trash: bool
+    connection: Connection, name: bytes, image: Image | None, without_trash: bool
 ) -> TrashEntry | None:
-    weight = weigh(connection, pipe, name, kind)
-    image = take_image(connection, pipe, name, weight) if weight.fits_trash else None
+    """Before the key goes: a console that dies between the two leaves one entry too many, never a key too few."""
     if image is not None:
         return trash.keep(connection, name, image, why=TrashEntry.Why.DELETED, operation="delete_keys")
     if without_trash:
         return None
     raise NoWayBack("This key cannot go into the trash: there would be no way back.",
                     "Confirm that it is deleted for good, or take a backup first.")  # fmt: skip
+
+
+def _delete_busy(
+    connection: Connection, name: bytes, kind: str, weight: Weight, preview: list[list[Any]]
+) -> str | None:
+    """A key that others write all the time: its last DUMP and UNLINK in one MULTI, the trash right after it."""
+    if not weight.fits_trash:
+        raise Conflict("The key changes all the time; it was not deleted.", "Try again.")
+    with connection.redis.pipeline(transaction=True) as pipe:
+        for command in ("TYPE", "DUMP", "PTTL", "UNLINK"):
+            pipe.execute_command(command, name)
+        now, payload, ttl, _ = pipe.execute()
+    if payload is None:
+        raise gone(name)
+    expires_at = int(time.time() * 1000) + ttl if ttl >= 0 else None
+    if now.decode() != kind:
+        connection.redis.execute_command("RESTORE", name, expires_at or 0, payload, "ABSTTL")
+        _check_kind(now.decode(), kind)
+    image = Image(kind, payload, expires_at, weight.length, preview)
+    return str(trash.keep(connection, name, image, why=TrashEntry.Why.DELETED, operation="delete_keys").pk)
 
 
 @performs(Permission.CREATE_KEYS)

@@ -1,22 +1,25 @@
 """The one service that runs edits: it watches, compares with what the person saw, writes once, audits, and keeps what was there."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import redis
+from django.db import DatabaseError
 from redis.client import Pipeline
 
 from keyspace import audit, trash, values
 from keyspace.access import Permission, performs
 from keyspace.errors import BadInput, Conflict, Denied, NotFound, explain
-from keyspace.images import Image, Weight, digest_of, read_kind, take_image, weigh
+from keyspace.images import Image, Weight, digest_of, preview_key, read_kind, take_image, weigh
 from keyspace.models import TrashEntry
 from keyspace.servers import Connection
 from keyspace.types import TYPES
 from keyspace.types.base import Edit
 from keyspace.types.editing import Subject
 
-TRIES = 5
+TRIES = 10
+log = logging.getLogger(__name__)
 EDITS: dict[str, tuple[str, type[Edit]]] = {
     edit.slug: (key_type.name, edit) for key_type in TYPES.values() for edit in key_type.edits
 }
@@ -104,6 +107,9 @@ def edit_key(
     kind = find_edit(edit.slug)[0]
     edit.supports = connection.supports
     hidden = values.is_masked(connection, name, reveal)
+    _check_type(connection.redis, name, kind)
+    weight = weigh(connection, connection.redis, name, kind)
+    preview = preview_key(connection, name, weight)
     for _ in range(TRIES):
         with connection.redis.pipeline(transaction=True) as pipe:
             pipe.watch(name)
@@ -111,12 +117,13 @@ def edit_key(
             subject = edit.read_subject(pipe, name)
             _compare(edit, subject, seen, kind, overwrite=overwrite, hidden=hidden)
             edit.before = subject.value
-            weight = weigh(connection, pipe, name, kind)
-            image = take_image(connection, pipe, name, weight) if weight.fits_edit else None
-            done = _write(connection, pipe, name, edit, weight, image)
-        if done is not None:
-            _tell(edit, done, subject, overwrite)
-            return done.edited
+            image = take_image(connection, pipe, name, weight, preview) if weight.fits_edit else None
+            answers = _write(pipe, name, edit, image)
+        if answers is not None:
+            *own, left = answers
+            entry = _keep(connection, name, edit, image, left)
+            _tell(edit, own, subject, weight, entry, overwrite)
+            return Edited(edit.sentence(own), entry, gone=not left)
     raise Conflict("The key changes all the time; nothing was written.", "Try again.")
 
 
@@ -128,49 +135,38 @@ def _compare(edit: Edit, subject: Subject, seen: str, kind: str, *, overwrite: b
         raise Changed(subject, digest, hidden=hidden)
 
 
-@dataclass(frozen=True)
-class _Done:
-    answers: list[Any]
-    edited: Edited
-    weight: Weight
+def _write(pipe: Pipeline, name: bytes, edit: Edit, image: Image | None) -> list[Any] | None:
+    """The answers, the last of them what the key is afterwards (its DUMP where there is an image, else whether it exists).
 
-
-def _write(
-    connection: Connection, pipe: Pipeline, name: bytes, edit: Edit, weight: Weight, image: Image | None
-) -> _Done | None:
-    """None when the key changed between reading and writing: nothing was written, so it may be tried again."""
+    None when the key changed between reading and writing: nothing was written, so it may be tried again.
+    """
     pipe.multi()
     edit.apply(pipe, name)
-    own = len(pipe.command_stack)
     pipe.execute_command(*(("DUMP", name) if image else ("EXISTS", name)))
-    entry = (
-        trash.keep(connection, name, image, why=TrashEntry.Why.EDITED, operation=edit.slug) if image else None
-    )
-    answers = execute(pipe, entry)
-    if answers is None:
+    return execute(pipe)
+
+
+def _keep(connection: Connection, name: bytes, edit: Edit, image: Image | None, left: Any) -> str | None:
+    """The entry that leads back; None where there is none. It was written: whatever fails here must not say otherwise."""
+    if image is None or left == image.payload:
         return None
-    left = answers[own]
-    if entry:
-        if image and left == image.payload:
-            entry.delete()  # it changed nothing
-            entry = None
-        else:
-            TrashEntry.objects.filter(pk=entry.pk).update(left=digest_of(left))
-    edited = Edited(edit.sentence(answers), str(entry.pk) if entry else None, gone=not left)
-    return _Done(answers[:own], edited, weight)
+    try:
+        kept = trash.keep(
+            connection, name, image, why=TrashEntry.Why.EDITED, operation=edit.slug, left=digest_of(left)
+        )
+    except DatabaseError:
+        log.exception("an edit was done and could not be kept")
+        return None
+    return str(kept.pk)
 
 
-def execute(pipe: Pipeline, entry: TrashEntry | None = None) -> list[Any] | None:
+def execute(pipe: Pipeline) -> list[Any] | None:
     """EXEC, sent once; None when a watched key changed. What the server refuses to do is BadInput in its own words."""
     try:
         answers: list[Any] = pipe.execute()
     except redis.WatchError:
-        if entry:
-            entry.delete()
         return None
     except redis.ResponseError as error:
-        if entry:
-            entry.delete()
         problem = explain(error)
         if problem.status != 502:
             raise
@@ -178,8 +174,10 @@ def execute(pipe: Pipeline, entry: TrashEntry | None = None) -> list[Any] | None
     return answers
 
 
-def _tell(edit: Edit, done: _Done, subject: Subject, overwrite: bool) -> None:
+def _tell(
+    edit: Edit, own: list[Any], subject: Subject, weight: Weight, entry: str | None, overwrite: bool
+) -> None:
     facts = {"change": edit.slug, "length_before": None if subject.value is None else len(subject.value)}
-    facts |= {"key_length_before": done.weight.length, "trash": done.edited.entry} | edit.facts(done.answers)
+    facts |= {"key_length_before": weight.length, "trash": entry} | edit.facts(own)
     facts |= {"overwrote": True} if overwrite else {}
     audit.tell(**{fact: value for fact, value in facts.items() if value is not None})

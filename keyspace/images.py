@@ -78,18 +78,26 @@ def weigh(connection: Connection, pipe: redis.Redis, name: bytes, kind: str) -> 
     return Weight(kind, length, memory if isinstance(memory, int) else None)
 
 
-def take_image(connection: Connection, pipe: redis.Redis, name: bytes, weight: Weight) -> Image | None:
+def take_image(
+    connection: Connection, pipe: redis.Redis, name: bytes, weight: Weight, preview: list[list[Any]]
+) -> Image | None:
     """The key whole, read while it is watched; None where the server refuses DUMP."""
     payload = _try(pipe, "DUMP", name)
     if not isinstance(payload, bytes):
         return None
-    return Image(
-        weight.type,
-        payload,
-        read_expiry(connection, pipe, name),
-        weight.length,
-        _preview(connection, name, weight),
-    )
+    return Image(weight.type, payload, read_expiry(connection, pipe, name), weight.length, preview)
+
+
+def preview_key(connection: Connection, name: bytes, weight: Weight) -> list[list[Any]]:
+    """The beginning of the value as its page shows it. What cannot be read is left out: it never stands in the way of an act."""
+    if weight.type not in TYPES:
+        return []
+    try:
+        page = type_of(weight.type).read_page(connection, name, query={"count": str(_PREVIEWED)})
+    except (Problem, redis.RedisError):
+        return []
+    shown = page.rows[:_PREVIEWED] or [value for value in [getattr(page, "value", None)] if value]
+    return [[text, secret] for row in shown for text, secret in [_line(row)] if text]
 
 
 def read_expiry(connection: Connection, pipe: redis.Redis, name: bytes) -> int | None:
@@ -115,18 +123,6 @@ def _try(pipe: redis.Redis, *command: Any) -> Any:
         return pipe.execute_command(*command)
     except redis.ResponseError:
         return None
-
-
-def _preview(connection: Connection, name: bytes, weight: Weight) -> list[list[Any]]:
-    """The beginning of the value as its page shows it. What cannot be read is left out: it never stands in the way of an act."""
-    if weight.type not in TYPES:
-        return []
-    try:
-        page = type_of(weight.type).read_page(connection, name, query={"count": str(_PREVIEWED)})
-    except (Problem, redis.RedisError):
-        return []
-    shown = page.rows[:_PREVIEWED] or [value for value in [getattr(page, "value", None)] if value]
-    return [[text, secret] for row in shown for text, secret in [_line(row)] if text]
 
 
 def _line(row: Any) -> tuple[str, bool]:

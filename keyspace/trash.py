@@ -15,7 +15,7 @@ from keyspace import audit
 from keyspace.access import Permission, performs
 from keyspace.encoding import to_text
 from keyspace.errors import Conflict, NotFound, Problem
-from keyspace.images import Image, digest_of, read_expiry, read_kind, take_image, weigh
+from keyspace.images import Image, digest_of, preview_key, read_expiry, read_kind, take_image, weigh
 from keyspace.models import Once, TrashEntry
 from keyspace.servers import Connection
 
@@ -70,15 +70,17 @@ class Restored:
     overwrote: str | None = None
 
 
-def keep(connection: Connection, name: bytes, image: Image, *, why: str, operation: str) -> TrashEntry:
-    """Store an image before the act it goes with, and let the oldest entries go where there is no room."""
+def keep(
+    connection: Connection, name: bytes, image: Image, *, why: str, operation: str, left: str = ""
+) -> TrashEntry:
+    """Store an image for the act it goes with, and let the oldest entries go where there is no room."""
     payload = zstandard.compress(image.payload, 3)
     user = connection.actor.user
     entry = TrashEntry.objects.create(
         server=connection.server.name, db=connection.db, name=name, type=image.type, length=image.length, why=why,
         operation=operation, person=connection.actor.name, user=user if getattr(user, "pk", None) else None,
         expires_at=image.expires_at, payload=payload, dump_size=len(image.payload), stored_size=len(payload),
-        preview=image.preview,
+        preview=image.preview, left=left,
     )  # fmt: skip
     prune(keeping=entry.id)
     return entry
@@ -208,7 +210,8 @@ def _put(connection: Connection, name: bytes, entry: TrashEntry, *, replace: boo
 def _set_aside(connection: Connection, pipe: redis.client.Pipeline, name: bytes) -> TrashEntry | None:
     """The newer key goes into the trash, where it fits."""
     weight = weigh(connection, pipe, name, read_kind(pipe, name))
-    image = take_image(connection, pipe, name, weight) if weight.fits_trash else None
+    preview = preview_key(connection, name, weight)
+    image = take_image(connection, pipe, name, weight, preview) if weight.fits_trash else None
     if image is None:
         return None
     return keep(connection, name, image, why=TrashEntry.Why.OVERWRITTEN, operation="restore_key")

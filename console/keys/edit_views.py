@@ -95,7 +95,7 @@ def _dialog(
     context["seen"] = sign_seen(request, _about(connection, name, form), opened.digest)
     context["opened"] = opened
     if not form.is_bound:
-        form.initial |= form.filled_from(opened.subject)
+        form.initial.update(form.filled_from(opened.subject))
         if isinstance(form, ValueEdit):
             context["shown"] = _fill(form, opened.subject.value, using)
     elif isinstance(form, ValueEdit) and form.reveals:
@@ -114,7 +114,7 @@ def _fill(form: ValueEdit, value: bytes | None, using: str) -> Shown | None:
             "", "", [], "This value is too long for the editor: download it, change it, and upload the file."
         )
     shown = show_value(value, form.fixed_using or using)
-    form.initial |= {"value": shown.text, "using": shown.using}
+    form.initial.update(value=shown.text, using=shown.using)
     return shown
 
 

@@ -111,9 +111,9 @@ let drawn = 0;
 function later() {
   drawn ||= requestAnimationFrame(() => {
     drawn = 0;
-    counts.show(stream.shown, stream.store.rolled);
+    counts.show(stream.shown, stream.store.left);
     find("[data-empty]").hidden = Boolean(watched.subscriptions.length || stream.store.length || watched.recording);
-    find("[data-foot]").textContent = stream.paused ? `paused · ${number(stream.waiting)} more waiting` : stream.store.rolled ? `the newest ${number(stream.shown)} of ${number(stream.shown + stream.store.rolled)}` : "";
+    find("[data-foot]").textContent = stream.paused ? `paused · ${number(stream.waiting)} more waiting` : stream.store.left ? `the newest ${number(stream.shown)} of ${number(stream.shown + stream.store.left)}` : "";
   });
 }
 

@@ -5,7 +5,7 @@ const SPARE = 6;
 export class VirtualList {
   /** `make(element)` fills a new row's skeleton, `fill(element, number)` shows a row in it; rows are numbered from `start` to `end`. */
   constructor(box, { make, fill, follow = false }) {
-    Object.assign(this, { box, fill, make, following: follow, start: 0, end: 0, rows: [], asked: 0 });
+    Object.assign(this, { box, fill, make, following: follow, start: 0, end: 0, rows: [], asked: 0, placed: 0 });
     this.space = box.querySelector(".live-space");
     box.addEventListener("scroll", () => this.onScroll(), { passive: true });
     new ResizeObserver(() => this.ask()).observe(box);
@@ -23,7 +23,8 @@ export class VirtualList {
   ask() { this.asked ||= requestAnimationFrame(() => { this.asked = 0; this.draw(); }); }
 
   onScroll() {
-    if (this.follow) this.follow(this.box.scrollTop + this.box.clientHeight >= this.space.offsetHeight - ROW / 2);
+    // Where we put it ourselves is nobody's wish, and by the time the event comes the list may have grown below it.
+    if (this.follow && Math.abs(this.box.scrollTop - this.placed) > 1) this.follow(this.box.scrollTop + this.box.clientHeight >= this.space.offsetHeight - ROW / 2);
     this.ask();
   }
 
@@ -33,7 +34,7 @@ export class VirtualList {
     if (this.following) { const bottom = count * ROW - this.box.clientHeight; if (Math.abs(this.box.scrollTop - bottom) > 1) this.box.scrollTop = Math.max(0, bottom); }
     else if (this.shift) { this.box.scrollTop = Math.max(0, this.box.scrollTop - this.shift); }
     this.shift = 0;
-    const top = this.box.scrollTop;
+    const top = this.placed = this.box.scrollTop;
     const from = Math.max(0, Math.floor(top / ROW) - SPARE), to = Math.min(count, Math.ceil((top + this.box.clientHeight) / ROW) + SPARE);
     while (this.rows.length < to - from) this.addRow();
     this.rows.forEach((row, at) => this.place(row, from + at < to ? from + at : -1));

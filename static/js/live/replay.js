@@ -7,7 +7,7 @@ const SVG = "http://www.w3.org/2000/svg";
 export class Replay {
   constructor(box, url, { play, stop }) {
     Object.assign(this, { box, url, play, stop });
-    box.addEventListener("change", ({ target }) => { if (target.matches("select")) this.from(this.at || this.facts.began); });
+    box.addEventListener("change", ({ target }) => { if (target.matches("select") && this.playing) this.from(this.at); });
     box.addEventListener("click", (event) => this.click(event));
   }
 

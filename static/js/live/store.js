@@ -4,7 +4,7 @@ export const KEEP = 20000;
 export class Store {
   constructor() { this.clear(); this.rolled = 0; }
 
-  clear() { this.parts = []; this.length = 0; this.first = 0; }
+  clear() { this.parts = []; this.length = 0; this.first = 0; this.marks = 0; }
 
   /** A frame of messages; `first` is the running number of the oldest row kept. */
   addBatch(frame) {
@@ -15,7 +15,7 @@ export class Store {
   }
 
   /** A row that is no message: a gap, something dropped. */
-  addMark(at, text, kind) { this.add({ mark: { at, text, kind }, length: 1 }); }
+  addMark(at, text, kind) { this.marks++; this.add({ mark: { at, text, kind }, length: 1 }); }
 
   add(part) {
     part.start = this.first + this.length;
@@ -31,6 +31,7 @@ export class Store {
       this.first += part.length;
       this.length -= part.length;
       if (part.frame) this.rolled += part.length;
+      else this.marks--;
       gone += part.length;
     }
     return gone;
@@ -38,6 +39,9 @@ export class Store {
 
   /** Rows are addressed from the newest KEEP on; older ones of a frame that is partly over are left out. */
   get visibleStart() { return this.first + Math.max(0, this.length - KEEP); }
+
+  /** Messages that have left the list to make room. */
+  get left() { return this.rolled + Math.max(0, this.length - KEEP); }
 
   get end() { return this.first + this.length; }
 
@@ -63,7 +67,7 @@ export class Store {
 
   /** Take over what another store gathered meanwhile. */
   absorb(other) {
-    for (const part of other.parts) this.add(part);
+    for (const part of other.parts) { if (part.mark) this.marks++; this.add(part); }
     this.rolled += other.rolled;
   }
 }

@@ -1,6 +1,6 @@
 // The list of messages: following the newest, paused, or standing still while it is read.
 import { VirtualList } from "./list.js";
-import { Store } from "./store.js";
+import { KEEP, Store } from "./store.js";
 import { clock, show, size } from "./text.js";
 
 const SHOWN = 400; // characters of a payload in its row
@@ -39,7 +39,7 @@ export class Stream {
 
   get waiting() { return this.meanwhile ? this.meanwhile.length + this.meanwhile.rolled : 0; }
 
-  get shown() { return Math.min(20000, this.store.length); }
+  get shown() { return Math.min(KEEP, this.store.length) - this.store.marks; }
 
   addBatch(frame) { this.target.addBatch(frame); this.refresh(); }
 
@@ -51,7 +51,7 @@ export class Stream {
     this.refresh();
   }
 
-  clear() { this.store = Object.assign(new Store(), { first: this.store.end, rolled: this.store.rolled }); if (this.meanwhile) this.meanwhile = new Store(); this.opened = null; this.refresh(); }
+  clear() { this.store = Object.assign(new Store(), { first: this.store.end }); if (this.meanwhile) this.meanwhile = new Store(); this.opened = null; this.refresh(); }
 
   refresh() { this.list.set(this.store.visibleStart, this.store.end); }
 

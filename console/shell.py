@@ -38,9 +38,9 @@ class Place:
 # label, icon, URL name, whether it takes the db, permission. A page is offered where its permission is held.
 SERVER_PAGES: tuple[tuple[str, str, str, bool, Permission], ...] = (
     ("Keys", "key-round", "keys", True, Permission.READ_KEYS),
-    ("Trash", "trash-2", "trash", True, Permission.READ_KEYS),
     ("Pub/Sub", "radio", "pubsub", False, Permission.SUBSCRIBE),
     ("Backups", "archive", "backups", False, Permission.LIST_BACKUPS),
+    ("Trash", "trash-2", "trash", True, Permission.READ_KEYS),
     ("Overview", "gauge", "server", False, Permission.SEE_SERVER),
 )  # fmt: skip
 CONSOLE_PAGES: tuple[tuple[str, str, str, Permission | None], ...] = (

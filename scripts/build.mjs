@@ -40,7 +40,7 @@ const options = (outdir) => ({
 
 /** Built aside and moved into place: a server that runs meanwhile never sees half a build. */
 async function buildOnce() {
-  const fresh = `${target}.new`;
+  const fresh = join(root, "node_modules", ".build");
   await rm(fresh, { recursive: true, force: true });
   await mkdir(fresh, { recursive: true });
   await build(options(fresh));

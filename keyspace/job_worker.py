@@ -38,6 +38,7 @@ KIND_MODULES = (
     "keyspace.backups.comparing",
     "keyspace.bulk.looking",
     "keyspace.bulk.working",
+    "keyspace.exports",
 )
 State = Job.State
 
@@ -178,7 +179,9 @@ def _recover(job: Job) -> bool:
             enqueue(job.pk)
         return bool(taken)
     state = State.CANCELLED if job.wants_cancel else State.INTERRUPTED
-    taken = mine.update(state=state, finished_at=timezone.now(), problem="The console stopped while this ran.", worker="")
+    taken = mine.update(
+        state=state, finished_at=timezone.now(), problem="The console stopped while this ran.", worker=""
+    )
     if taken and kind is not None and kind.on_interrupt is not None:
         kind.on_interrupt(job)
     return bool(taken)

@@ -12,7 +12,7 @@ from typing import IO, Any
 import zstandard
 
 from keyspace.backups.rdb import Damaged
-from keyspace.backups.typed import TypedPiece, from_line, to_line
+from keyspace.backups.typed import TypedPiece, from_line, pack, to_line
 
 FORM = "keyspace-readable"
 MAX_LINE = 96 * 1024 * 1024
@@ -21,7 +21,9 @@ MAX_LINE = 96 * 1024 * 1024
 class ReadableWriter:
     """Writes a readable export to `write`; `finish` it."""
 
-    def __init__(self, write: Callable[[bytes], Any], header: dict[str, Any], *, compress: bool = True) -> None:
+    def __init__(
+        self, write: Callable[[bytes], Any], header: dict[str, Any], *, compress: bool = True
+    ) -> None:
         self._zstd = zstandard.ZstdCompressor(level=3).compressobj() if compress else None
         self._sink = write
         self.keys: dict[int, int] = {}
@@ -37,8 +39,17 @@ class ReadableWriter:
             self.keys[piece.db] = self.keys.get(piece.db, 0) + 1
         self._write(to_line(piece))
 
+    def leave_out(self, name: bytes, why: str) -> None:
+        """A line that says which key is not in it; readers pass it over."""
+        self._write(json.dumps({"form": FORM, "left_out": pack(name), "why": why}).encode() + b"\n")
+
     def finish(self) -> None:
-        self._write(json.dumps({"form": FORM, "end": True, "keys": {str(db): n for db, n in self.keys.items()}}).encode() + b"\n")
+        self._write(
+            json.dumps(
+                {"form": FORM, "end": True, "keys": {str(db): n for db, n in self.keys.items()}}
+            ).encode()
+            + b"\n"
+        )
         if self._zstd is not None:
             self._sink(self._zstd.flush())
 
@@ -119,6 +130,7 @@ def _frame(line: bytes) -> dict[str, Any] | None:
 
 def read_readable(source: IO[bytes]) -> Iterator[tuple[TypedPiece, Iterator[TypedPiece]]]:
     """Key by key: its first piece, and all of them."""
-    for _, pieces in itertools.groupby(read_pieces(source), key=lambda piece: (piece.db, piece.name)):
+    for _, group in itertools.groupby(read_pieces(source), key=lambda piece: (piece.db, piece.name)):
+        pieces = iter(group)
         first = next(pieces)
         yield first, itertools.chain([first], pieces)

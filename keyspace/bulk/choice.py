@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from keyspace.access import Permission
+from keyspace.access import ROLES, Permission
 from keyspace.encoding import from_key_id, key_id, to_text
 from keyspace.errors import BadInput, Conflict
 from keyspace.keys import TTL_FILTERS, Filter, keep_matching, scan_arguments
@@ -95,10 +95,11 @@ class Page:
 
 
 def read_pages(
-    connection: Connection, choice: Choice, wire: Wire, *, cursor: int = 0, count: int = SCAN_COUNT
-) -> Iterator[Page]:
-    """The chosen keys in pages, from `cursor` on. Of a selection the cursor is the place in it."""
-    may = _may_change(connection)
+    connection: Connection, choice: Choice, wire: Wire, *, cursor: int = 0, count: int = SCAN_COUNT,
+    permission: Permission = Permission.BULK,
+) -> Iterator[Page]:  # fmt: skip
+    """The chosen keys in pages, from `cursor` on. Of a selection the cursor is the place in it. `foreign` goes by `permission`."""
+    may = _covered(connection, permission)
     for names, at, looked in _raw_pages(connection, choice, wire, cursor, count):
         names = _narrow(choice, wire, list(dict.fromkeys(names)))
         foreign = [] if may is None else [name for name in names if not may(name)]
@@ -129,12 +130,12 @@ def _raw_pages(
             return
 
 
-def _may_change(connection: Connection) -> Any:
+def _covered(connection: Connection, permission: Permission) -> Any:
     """Asks for a name, or None where the role covers every key: most often, and a million calls are saved."""
     access = connection.access
-    if any(not right.patterns and right.role == "admin" for right in access.rights):
+    if any(not right.patterns and permission in ROLES[right.role] for right in access.rights):
         return None
-    return lambda name: access.may(Permission.BULK, name)
+    return lambda name: access.may(permission, name)
 
 
 def _narrow(choice: Choice, wire: Wire, names: list[bytes]) -> list[bytes]:

@@ -24,7 +24,6 @@ PRUNE_SECONDS = 5.0
 GONE = "gone already: it expired or was deleted meanwhile"
 TOO_LARGE = "too large for the trash, so it was left alone"
 NOT_MEASURED = "the server does not tell its size, so it was left alone"
-BUSY = "it changes all the time"
 
 
 class Delete:
@@ -67,7 +66,9 @@ class DeleteIntoTrash:
         for at in range(0, len(names), self._batch):
             for batch in _by_weight(_weigh(wire, names[at : at + self._batch], tally)):
                 in_halves(
-                    batch, lambda part: self._try(wire, part, tally), lambda one: tally.skip([one.name], BUSY)
+                    batch,
+                    lambda part: self._try(wire, part, tally),
+                    lambda one: self._take_busy(wire, one, tally),
                 )
         if time.monotonic() - self._pruned > PRUNE_SECONDS:
             trash.prune()
@@ -94,6 +95,18 @@ class DeleteIntoTrash:
         tally.done, tally.trashed = tally.done + len(entries), tally.trashed + len(entries)
         tally.skip(gone, GONE)
         return True
+
+    def _take_busy(self, wire: Wire, each: Weighed, tally: Tally) -> None:
+        """A key that others write all the time: its last DUMP and UNLINK in one MULTI, the trash right after it."""
+        payload, end, _ = execute(
+            wire, [("DUMP", each.name), (self._expiry, each.name), ("UNLINK", each.name)]
+        ) or [None, -2, 0]
+        if payload is None:
+            tally.skip([each.name], GONE)
+            return
+        now = int(time.time() * 1000) if self._expiry == "PTTL" else 0
+        self._entry(each, payload, now + end if end >= 0 else None).save(force_insert=True)
+        tally.done, tally.trashed = tally.done + 1, tally.trashed + 1
 
     def _images(self, wire: Wire, batch: list[Weighed]) -> list[TrashEntry]:
         """Entries, not yet stored, of those that are still there."""

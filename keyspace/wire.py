@@ -54,7 +54,8 @@ class Wire:
 
     def receive(self, replies: int) -> list[Any]:
         """The next replies to what was sent, in order."""
-        socket, gets, found = self._connection._sock, self._reader.gets, []
+        socket, gets = self._connection._sock, self._reader.gets
+        found: list[Any] = []
         try:
             while len(found) < replies:
                 reply = gets()

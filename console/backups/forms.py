@@ -17,7 +17,9 @@ class RestoreForm(forms.Form):
     """Which keys, where to, and what becomes of what is there."""
 
     target = forms.ChoiceField(label="To the server")
-    match = forms.CharField(label="Keys that match", initial="*", max_length=4096, widget=forms.TextInput(attrs={"class": "mono"}))
+    match = forms.CharField(
+        label="Keys that match", initial="*", max_length=4096, widget=forms.TextInput(attrs={"class": "mono"})
+    )
     type = forms.ChoiceField(label="Type", required=False)
     db = forms.IntegerField(label="From db", min_value=0, required=False, help_text="Empty: all.")
     to_db = forms.IntegerField(label="Into db", min_value=0, required=False, help_text="Empty: the same.")
@@ -25,14 +27,19 @@ class RestoreForm(forms.Form):
     ttl = forms.ChoiceField(label="Keys with a TTL", choices=list(TTLS.items()), initial="original")
     expired = forms.BooleanField(label="Also what has expired since", required=False)
     empty = forms.BooleanField(
-        label="Empty the server first", required=False, help_text="A safety backup is taken and proved before anything goes."
+        label="Empty the server first",
+        required=False,
+        help_text="A safety backup is taken and proved before anything goes.",
     )
     names = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: Any, servers: list[str], **more: Any) -> None:
         super().__init__(data, **more)
         self.fields["target"].choices = [(name, name) for name in servers]  # type: ignore[attr-defined]
-        self.fields["type"].choices = [("", "any"), *((name, name) for name in TYPES if name != "unsupported")]  # type: ignore[attr-defined]
+        self.fields["type"].choices = [
+            ("", "any"),
+            *((name, name) for name in TYPES if name != "unsupported"),
+        ]  # type: ignore[attr-defined]
 
     def clean_names(self) -> tuple[bytes, ...] | None:
         given = self.cleaned_data["names"].split()
@@ -68,6 +75,12 @@ class ScheduleForm(forms.ModelForm):
         label="Kind", choices=[("auto", "what works best here"), ("pull", "Pull"), ("export", "Export"), ("readable", "Readable export"),
                                ("snapshot", "Snapshot on the server")],
     )  # fmt: skip
+    webhook = forms.URLField(
+        label="Webhook",
+        required=False,
+        assume_scheme="https",
+        help_text="Gets a POST of JSON when a backup fails or is too old.",
+    )
     weekday = forms.TypedChoiceField(
         label="On", coerce=int, initial=6,
         choices=list(enumerate(("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"))),

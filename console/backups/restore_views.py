@@ -29,7 +29,10 @@ def restore(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResp
     if request.method == "POST" and form.is_valid():
         return _order(request, backup, form)
     context = {"connection": connection, "backup": backup, "form": form, "job": job, "once": uuid.uuid4().hex}
-    context |= {"may_control": True, "doable": job is not None and job.state == "done" and job.params.get("dry")}
+    context |= {
+        "may_control": True,
+        "doable": job is not None and job.state == "done" and job.params.get("dry"),
+    }
     return render(request, "backups/restore.html", context, status=422 if form.errors else 200)
 
 
@@ -37,17 +40,25 @@ def restore(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResp
 def dry(request: HttpRequest, server: str, backup_id: uuid.UUID, job_id: uuid.UUID) -> HttpResponse:
     """The dry run while it runs; when it has ended the whole page is read again, with the button that restores."""
     connection = connect(request, server)
-    backup, job = services.get_backup(connection, backup_id=str(backup_id)), find_job(actor_of(request), job_id)
+    backup, job = (
+        services.get_backup(connection, backup_id=str(backup_id)),
+        find_job(actor_of(request), job_id),
+    )
     if not job.unfinished:
         return HttpResponse(headers={"HX-Refresh": "true"})
-    return render(request, "backups/_dry.html", {"connection": connection, "backup": backup, "job": job, "may_control": True})
+    return render(
+        request,
+        "backups/_dry.html",
+        {"connection": connection, "backup": backup, "job": job, "may_control": True},
+    )
 
 
 def _targets(request: HttpRequest, backup: Backup) -> list[str]:
     """Servers this person may restore to, the backup's own first."""
     found = [
         connection.server.name for connection in list_connections(actor_of(request))
-        if connection.access.may(Permission.RESTORE) and not connection.server.read_only and connection.server.source != Server.Source.BACKUP
+        if connection.access.may(Permission.RESTORE)
+        and not (connection.server.read_only or connection.server.source == Server.Source.BACKUP)
     ]  # fmt: skip
     return sorted(found, key=lambda name: (name != backup.server, name))
 

@@ -19,7 +19,12 @@ def schedule(request: HttpRequest, server: str, number: int | None = None) -> Ht
         scheduling.save_schedule(connection, schedule=form.save(commit=False))
         messages.success(request, f"{found.name} was saved.")
         return redirect("backups", server=server)
-    context = {"connection": connection, "form": form, "schedule": found if number else None, "due": scheduling.due_times(found) if number else []}
+    context = {
+        "connection": connection,
+        "form": form,
+        "schedule": found if number else None,
+        "due": scheduling.due_times(found) if number else [],
+    }
     return render(request, "backups/schedule.html", context, status=422 if form.errors else 200)
 
 

@@ -14,7 +14,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.actors import connect
 from keyspace.access import Permission
-from keyspace.backups import services
+from keyspace.backups import services, transfer
+from keyspace.backups.page import get_backups
 from keyspace.errors import BadInput
 from keyspace.models import Job, OpenBackup
 from keyspace.servers import Connection
@@ -35,7 +36,7 @@ def state(request: HttpRequest, server: str) -> HttpResponse:
 
 def _page(connection: Connection) -> dict[str, Any]:
     return {
-        "connection": connection, "page": services.get_backups(connection), "may_back_up": connection.access.may(Permission.BACK_UP),
+        "connection": connection, "page": get_backups(connection), "may_back_up": connection.access.may(Permission.BACK_UP),
         "may_restore": connection.access.may(Permission.RESTORE) and not connection.server.read_only, "once": uuid.uuid4().hex,
     }  # fmt: skip
 
@@ -56,7 +57,9 @@ def _once(request: HttpRequest) -> str | None:
 def backup(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
     connection = connect(request, server)
     found = services.get_backup(connection, backup_id=str(backup_id))
-    others = [other for other in services.get_backups(connection).backups if other.has_files and other.pk != found.pk][:50]
+    others = [other for other in get_backups(connection).backups if other.has_files and other.pk != found.pk][
+        :50
+    ]
     context = _page(connection) | {
         "backup": found, "others": others, "opened": OpenBackup.objects.filter(backup=found).select_related("row").first(),
     }  # fmt: skip
@@ -76,7 +79,9 @@ def open_(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpRespon
 @require_POST
 def compare(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
     other = request.POST.get("other") or None
-    return _to_job(request, services.compare_backup(connect(request, server), backup_id=str(backup_id), other_id=other))
+    return _to_job(
+        request, services.compare_backup(connect(request, server), backup_id=str(backup_id), other_id=other)
+    )
 
 
 def _to_job(request: HttpRequest, job: Job) -> HttpResponse:
@@ -100,14 +105,16 @@ def delete(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpRespo
 @require_GET
 def download(request: HttpRequest, server: str, backup_id: uuid.UUID, number: int) -> HttpResponseBase:
     """The file, or the part of it that a Range header asks for."""
-    file = services.download_backup(connect(request, server), backup_id=str(backup_id), number=number)
+    file = transfer.download_backup(connect(request, server), backup_id=str(backup_id), number=number)
     first, last, status = 0, file.size - 1, 200
     asked = _RANGE.match(request.headers.get("Range", ""))
     if asked:
         first, last, status = int(asked[1]), min(int(asked[2] or last), last), 206
         if first > last:
             return HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.size}"})
-    response = StreamingHttpResponse(file.chunks(first, last), status=status, content_type="application/octet-stream")
+    response = StreamingHttpResponse(
+        file.chunks(first, last), status=status, content_type="application/octet-stream"
+    )
     response["Content-Length"], response["Accept-Ranges"] = str(last - first + 1), "bytes"
     response["Content-Disposition"] = content_disposition_header(True, file.name) or "attachment"
     if asked:
@@ -122,6 +129,6 @@ def upload(request: HttpRequest, server: str) -> HttpResponse:
     if file is None:
         raise BadInput("No file was chosen.", "Choose a dump.rdb or an export of this console.")
     chunks: Iterator[bytes] = iter(file.chunks())
-    found = services.upload_backup(connection, chunks=chunks, label=f"file {file.name or ''}"[:200])
+    found = transfer.upload_backup(connection, chunks=chunks, label=f"file {file.name or ''}"[:200])
     messages.success(request, "The file is whole; it is being loaded to prove it.")
     return redirect("backup", server=server, backup_id=found.pk)

@@ -60,7 +60,9 @@ def cancel(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 def pause(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
-    return _answer(request, service.pause_job(actor_of(request), job_id, pause=request.POST.get("pause") != "no"))
+    return _answer(
+        request, service.pause_job(actor_of(request), job_id, pause=request.POST.get("pause") != "no")
+    )
 
 
 @require_POST
@@ -82,5 +84,7 @@ def report(request: HttpRequest, job_id: uuid.UUID) -> JsonResponse:
         "total": found.total, "unit": found.unit, "problem": found.problem, "report": found.result,
     }  # fmt: skip
     response = JsonResponse(facts, json_dumps_params={"indent": 2})
-    response["Content-Disposition"] = f'attachment; filename="job-{found.created_at:%Y%m%d-%H%M%S}-{found.kind}.json"'
+    response["Content-Disposition"] = (
+        f'attachment; filename="job-{found.created_at:%Y%m%d-%H%M%S}-{found.kind}.json"'
+    )
     return response

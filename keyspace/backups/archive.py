@@ -76,7 +76,10 @@ class ArchiveWriter:
 
     def finish(self) -> None:
         self._flush()
-        trailer = {"keys": {str(db): count for db, count in self.counts.keys.items()}, "crc64": f"{self._crc:016x}"}
+        trailer = {
+            "keys": {str(db): count for db, count in self.counts.keys.items()},
+            "crc64": f"{self._crc:016x}",
+        }
         self._put(b"T", json.dumps(trailer).encode())
 
     def _flush(self) -> None:
@@ -143,7 +146,11 @@ class ArchiveReader:
         if kind not in (b"H", b"K", b"F", b"A", b"T") or flag not in (0, 1):
             raise Damaged("a block is of no known kind", at)
         limit = MAX_BLOCK if kind in (b"K", b"F") else MAX_JSON
-        if max(stored, plain) > limit or (plain > _FREE_GAIN and plain > MAX_GAIN * stored) or (flag == 0 and stored != plain):
+        if (
+            max(stored, plain) > limit
+            or (plain > _FREE_GAIN and plain > MAX_GAIN * stored)
+            or (flag == 0 and stored != plain)
+        ):
             raise Damaged("a block claims an impossible length", at)
         if self._left is not None and self._at + _BLOCK.size + stored > self._left:
             raise Damaged(f"it is cut off: a block goes beyond its {self._left} bytes", at)
@@ -185,7 +192,9 @@ class ArchiveReader:
             raise Damaged("something follows its end", self._at)
         self.trailer = trailer
 
-    def pages(self, on_other: Callable[[Block], None] = lambda block: None) -> Iterator[tuple[int, list[Dump]]]:
+    def pages(
+        self, on_other: Callable[[Block], None] = lambda block: None
+    ) -> Iterator[tuple[int, list[Dump]]]:
         """(db, keys) block by block; `on_other` gets function libraries and ACL users."""
         for block in self.blocks():
             if block.kind == b"K":

@@ -19,7 +19,7 @@ from typing import IO, Any
 from keyspace.access import Permission
 from keyspace.backups.dumps import Dump, read_dumps, type_of
 from keyspace.backups.opening import reading
-from keyspace.backups.restoring import Wanted, source_of
+from keyspace.backups.restore_source import Wanted, source_of
 from keyspace.backups.store import parts_directory
 from keyspace.backups.typed import NotTyped, Piece, read_typed, to_line
 from keyspace.encoding import key_id, to_text
@@ -65,7 +65,9 @@ class Parted:
     """One side: its keys' rows in PARTS files of a directory."""
 
     def __init__(self, directory: Path, name: str) -> None:
-        self._files: list[IO[bytes]] = [(directory / f"{name}{number}").open("w+b", buffering=64 * 1024) for number in range(PARTS)]
+        self._files: list[IO[bytes]] = [
+            (directory / f"{name}{number}").open("w+b", buffering=64 * 1024) for number in range(PARTS)
+        ]
         self.keys = 0
 
     def add(self, db: int, page: list[Dump]) -> None:
@@ -74,7 +76,9 @@ class Parted:
             name = dump.name
             digest = blake2b(name, digest_size=16, salt=salt).digest()
             value = blake2b(dump.payload[:-10], digest_size=8).digest()
-            head = pack(digest, value, -1 if dump.expires is None else dump.expires, min(len(name), 65535), db)
+            head = pack(
+                digest, value, -1 if dump.expires is None else dump.expires, min(len(name), 65535), db
+            )
             files[digest[0] % PARTS].write(head + name[:65535])
         self.keys += len(page)
 
@@ -95,13 +99,19 @@ Alike = Callable[[int, bytes], bool]
 
 
 def compare_sides(
-    old: Iterable[tuple[int, list[Dump]]], new: Iterable[tuple[int, list[Dump]]], *, progress: Callable[[int, str], None], alike: Alike | None = None
+    old: Iterable[tuple[int, list[Dump]]],
+    new: Iterable[tuple[int, list[Dump]]],
+    *,
+    progress: Callable[[int, str], None],
+    alike: Alike | None = None,
 ) -> Difference:
     """What is in `new` and not in `old` is added. `alike` says of a key whose payloads differ whether its values are the same."""
     with tempfile.TemporaryDirectory(prefix="compare~", dir=parts_directory()) as place:
         sides = Parted(Path(place), "old"), Parted(Path(place), "new")
         try:
-            for side, pages, phase in zip(sides, (old, new), ("reading the older side", "reading the newer side"), strict=True):
+            for side, pages, phase in zip(
+                sides, (old, new), ("reading the older side", "reading the newer side"), strict=True
+            ):
                 for db, page in pages:
                     side.add(db, page)
                     progress(sides[0].keys + sides[1].keys, phase)
@@ -124,10 +134,20 @@ def _join(old: Parted, new: Parted, alike: Alike | None, step: Callable[[], None
     return found
 
 
-def _kind(was: tuple[bytes, int, int, bytes] | None, value: bytes, expires: int, found: Difference, alike: Alike | None, db: int, name: bytes) -> str:
+def _kind(
+    was: tuple[bytes, int, int, bytes] | None,
+    value: bytes,
+    expires: int,
+    found: Difference,
+    alike: Alike | None,
+    db: int,
+    name: bytes,
+) -> str:
     if was is None:
         return "added"
-    if was[0] != value and not (alike is not None and found.counts["changed"] < MAX_REFINED and alike(db, name)):
+    if was[0] != value and not (
+        alike is not None and found.counts["changed"] < MAX_REFINED and alike(db, name)
+    ):
         return "changed"
     return "ttl" if abs(was[1] - expires) > 1000 or (was[1] < 0) != (expires < 0) else "same"
 
@@ -136,7 +156,9 @@ def _kind(was: tuple[bytes, int, int, bytes] | None, value: bytes, expires: int,
 def compare_backup(run: Run) -> dict[str, Any]:
     backup = Backup.objects.get(pk=run.params["backup"])
     other = Backup.objects.get(pk=run.params["other"]) if run.params.get("other") else None
-    older, newer = (other, backup) if other is not None and other.created_at < backup.created_at else (backup, other)
+    older, newer = (
+        (other, backup) if other is not None and other.created_at < backup.created_at else (backup, other)
+    )
     began = time.monotonic()
 
     def loading(done: int, total: int | None) -> None:
@@ -147,11 +169,17 @@ def compare_backup(run: Run) -> dict[str, Any]:
 
     with ExitStack() as stack:
         # Two archives of one product need no server; anything else is loaded, so that encodings do not count as changes.
-        streamed = newer is not None and older.format == newer.format == "archive" and older.product == newer.product
+        streamed = (
+            newer is not None and older.format == newer.format == "archive" and older.product == newer.product
+        )
         sides = [_Side(stack, side, run, loading, streamed=streamed) for side in (older, newer)]
         run.report(done=0, total=None, unit="keys")
         found = compare_sides(sides[0].pages, sides[1].pages, progress=progress, alike=_alike(*sides))
-        report = found.as_dict() | {"older": str(older), "newer": str(newer) if newer else "live", "seconds": round(time.monotonic() - began, 2)}
+        report = found.as_dict() | {
+            "older": str(older),
+            "newer": str(newer) if newer else "live",
+            "seconds": round(time.monotonic() - began, 2),
+        }
         _add_previews(report, *sides)
         return report
 
@@ -164,7 +192,15 @@ def _total(older: Backup, newer: Backup | None) -> int | None:
 class _Side:
     """A backup, or (None) the live server."""
 
-    def __init__(self, stack: ExitStack, backup: Backup | None, run: Run, loading: Callable[[int, int | None], None], *, streamed: bool) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        backup: Backup | None,
+        run: Run,
+        loading: Callable[[int, int | None], None],
+        *,
+        streamed: bool,
+    ) -> None:
         self.client: Callable[[int], Client] | None = None
         if backup is None:
             server = run.connection.server
@@ -224,7 +260,9 @@ def _add_previews(report: dict[str, Any], old: _Side, new: _Side) -> None:
 
     for row in report["examples"].get("changed", [])[:50]:
         name = from_key_id(row["id"])
-        row["before"], row["after"] = (_preview(side.client(row["db"]), row["db"], name) for side in (old, new) if side.client)
+        row["before"], row["after"] = (
+            _preview(side.client(row["db"]), row["db"], name) for side in (old, new) if side.client
+        )
 
 
 def _preview(client: Client, db: int, name: bytes) -> str:

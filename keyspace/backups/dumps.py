@@ -1,5 +1,4 @@
-"""Reading every key of a db as DUMP and absolute expiry: SCAN, then both commands for a page packed in one write.
-"""
+"""Reading every key of a db as DUMP and absolute expiry: SCAN, then both commands for a page packed in one write."""
 
 import time
 from collections.abc import Iterator
@@ -36,7 +35,9 @@ class Selection:
 ALL = Selection()
 
 
-def read_dumps(client: Client, selection: Selection = ALL, *, count: int = SCAN_COUNT) -> Iterator[list[Dump]]:
+def read_dumps(
+    client: Client, selection: Selection = ALL, *, count: int = SCAN_COUNT
+) -> Iterator[list[Dump]]:
     """Pages of the selected keys of the client's db; keys that vanish meanwhile are left out."""
     with open_wire(client) as wire:
         absolute = _knows(wire, "PEXPIRETIME")
@@ -75,14 +76,18 @@ def _receive(wire: Wire, names: list[bytes], absolute: bool) -> list[Dump]:
     expiry = b"PEXPIRETIME" if absolute else b"PTTL"
     pack: Any = hiredis.pack_command
     now = 0 if absolute else int(time.time() * 1000)
-    replies = wire.exchange(b"".join([pack((b"DUMP", name)) + pack((expiry, name)) for name in names]), 2 * len(names))
+    replies = wire.exchange(
+        b"".join([pack((b"DUMP", name)) + pack((expiry, name)) for name in names]), 2 * len(names)
+    )
     out = []
     for name, payload, left in zip(names, replies[::2], replies[1::2], strict=True):
         if type(payload) is not bytes:
             if isinstance(payload, Exception):
                 raise payload
             continue  # it vanished meanwhile
-        out.append(Dump(name, None if left == -1 else left + now, payload) if left != -2 else Dump(name, 0, payload))
+        out.append(
+            Dump(name, None if left == -1 else left + now, payload) if left != -2 else Dump(name, 0, payload)
+        )
     return out
 
 
@@ -146,4 +151,8 @@ def facts_of(client: Client) -> dict[str, Any]:
     except redis.ResponseError:
         return {}
     product = "Valkey" if "valkey_version" in info else "Redis"
-    return {"product": product, "version": str(info.get("valkey_version") or info.get("redis_version", "")), "info": info}
+    return {
+        "product": product,
+        "version": str(info.get("valkey_version") or info.get("redis_version", "")),
+        "info": info,
+    }

@@ -3,35 +3,44 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import redis
 from django.db import transaction
 from django.utils import timezone
 
 from keyspace.access import Actor, Permission
-from keyspace.backups import dumps, store, verify
-from keyspace.backups.archive import ArchiveWriter
+from keyspace.backups import store, verify
+from keyspace.backups.exporting import export
 from keyspace.backups.preflight import choose_kind, refusals
 from keyspace.backups.pull import pull_rdb
 from keyspace.backups.rdb import Damaged
-from keyspace.backups.readable import ReadableWriter
-from keyspace.backups.snapshot import Saved, rewrite_aof, save_snapshot, where_saved
-from keyspace.backups.sources import Node, find_nodes
-from keyspace.backups.typed import READABLE, read_typed
+from keyspace.backups.saving import save_on_server
+from keyspace.backups.sources import Node, find_nodes, product_of
 from keyspace.errors import Conflict, Problem, explain
 from keyspace.jobs import Cancelled, LostClaim, Run, job, start_job
 from keyspace.models import Backup, Job, Schedule
-from keyspace.servers import Client, Connection, endpoint_of, open_client
+from keyspace.servers import Connection, endpoint_of, open_client
 
 State, Kind = Backup.State, Backup.Kind
 BEING_VERIFIED = "Being verified."
-_NOUNS = {"snapshot": "Snapshot", "aof": "AOF rewrite", "pull": "Pull", "export": "Export", "readable": "Readable export"}
+_NOUNS = {
+    "snapshot": "Snapshot",
+    "aof": "AOF rewrite",
+    "pull": "Pull",
+    "export": "Export",
+    "readable": "Readable export",
+}
 
 
-def begin_backup(connection: Connection, kind: str, *, schedule: Schedule | None = None, reason: str = "", once: str | None = None) -> Backup:
+def begin_backup(
+    connection: Connection,
+    kind: str,
+    *,
+    schedule: Schedule | None = None,
+    reason: str = "",
+    once: str | None = None,
+) -> Backup:
     """Check what stands in the way, then put the job in the queue. Raises Conflict with the first refusal."""
     if once and (known := Job.objects.filter(once=once).first()):
         return Backup.objects.get(job=known)
@@ -42,11 +51,16 @@ def begin_backup(connection: Connection, kind: str, *, schedule: Schedule | None
     return _queue(connection.actor, connection.server.name, kind, schedule=schedule, reason=reason, once=once)
 
 
-def _queue(actor: Actor, server: str, kind: str, *, schedule: Schedule | None, reason: str, once: str | None) -> Backup:
+def _queue(
+    actor: Actor, server: str, kind: str, *, schedule: Schedule | None, reason: str, once: str | None
+) -> Backup:
     with transaction.atomic():
         busy = Backup.objects.filter(server=server, state=State.RUNNING).first()
         if busy is not None:
-            raise Conflict(f"A backup of {server} is running already: {_NOUNS[busy.kind].lower()} by {busy.person}.", "Wait until it is done.")
+            raise Conflict(
+                f"A backup of {server} is running already: {_NOUNS[busy.kind].lower()} by {busy.person}.",
+                "Wait until it is done.",
+            )
         backup = Backup(server=server, kind=kind, person=actor.name, schedule=schedule, reason=reason)
         backup.job = start_job(
             actor, "back_up", title=f"{_NOUNS[kind]} of {server}", server=server, params={"backup": str(backup.pk)}, once=once,
@@ -61,9 +75,13 @@ def mark_interrupted(job: Job) -> None:
     backup_id = str(job.params.get("backup", ""))
     state = State.CANCELLED if job.wants_cancel else State.INTERRUPTED
     note = "" if job.wants_cancel else "The console stopped while this ran; its parts were removed."
-    if Backup.objects.filter(pk=backup_id, state=State.RUNNING).update(state=state, state_note=note, files=[]):
+    if Backup.objects.filter(pk=backup_id, state=State.RUNNING).update(
+        state=state, state_note=note, files=[]
+    ):
         _discard(backup_id)
-    Backup.objects.filter(pk=backup_id, state_note=BEING_VERIFIED).update(state_note="Not verified: the console stopped.")
+    Backup.objects.filter(pk=backup_id, state_note=BEING_VERIFIED).update(
+        state_note="Not verified: the console stopped."
+    )
 
 
 def _discard(backup_id: str) -> None:
@@ -79,7 +97,11 @@ def back_up(run: Run) -> dict[str, Any]:
     """Make the backup of the row that the service left, and verify what was written."""
     backup = Backup.objects.get(pk=run.params["backup"])
     make(run, backup)
-    return {"backup": str(backup.pk), "size": backup.size, "keys": sum(backup.keys.values()) if backup.keys else None}
+    return {
+        "backup": str(backup.pk),
+        "size": backup.size,
+        "keys": sum(backup.keys.values()) if backup.keys else None,
+    }
 
 
 def make(run: Run, backup: Backup) -> None:
@@ -105,11 +127,18 @@ def _kept_in_order(backup: Backup) -> Iterator[None]:
             store.remove(stored["name"])
         store.remove_parts(str(backup.pk))
         lost = isinstance(error, LostClaim)
-        state = State.CANCELLED if isinstance(error, Cancelled) else State.INTERRUPTED if lost else State.FAILED
+        state = (
+            State.CANCELLED if isinstance(error, Cancelled) else State.INTERRUPTED if lost else State.FAILED
+        )
         note = "" if state == State.CANCELLED else sentence_of(error)
-        Backup.objects.filter(pk=backup.pk).update(state=state, state_note=note, files=[], seconds=backup.seconds)
+        Backup.objects.filter(pk=backup.pk).update(
+            state=state, state_note=note, files=[], seconds=backup.seconds
+        )
         if isinstance(error, Damaged):
-            raise Conflict(f"The stream from the server is not a whole RDB: {error.reason}.", "Nothing was kept; try again.") from error
+            raise Conflict(
+                f"The stream from the server is not a whole RDB: {error.reason}.",
+                "Nothing was kept; try again.",
+            ) from error
         raise
 
 
@@ -124,14 +153,18 @@ def prove(run: Run, backup: Backup) -> None:
     """Verify the files in the same job; the row is a whole backup from here on, whatever becomes of the verification."""
     Backup.objects.filter(pk=backup.pk).update(state=State.WHOLE, state_note=BEING_VERIFIED)
     try:
-        verdict = verify.verify_files(backup, lambda done, total: run.report(done=done, total=total, unit="bytes", phase="verifying"))
+        verdict = verify.verify_files(
+            backup, lambda done, total: run.report(done=done, total=total, unit="bytes", phase="verifying")
+        )
     except BaseException as error:
         note = "Not verified: " + ("cancelled." if isinstance(error, Cancelled) else sentence_of(error))
         Backup.objects.filter(pk=backup.pk).update(state_note=note[:500])
         raise
     note = _against_the_server(backup, verdict) or verdict.note
     keys = {str(db): count for db, count in sorted(verdict.keys.items())} or backup.keys
-    Backup.objects.filter(pk=backup.pk).update(state=verdict.state, state_note=note[:500], keys=keys, verified_at=timezone.now())
+    Backup.objects.filter(pk=backup.pk).update(
+        state=verdict.state, state_note=note[:500], keys=keys, verified_at=timezone.now()
+    )
     backup.refresh_from_db()
 
 
@@ -150,54 +183,6 @@ def verify_backup_job(run: Run) -> dict[str, Any]:
     return {"backup": str(backup.pk), "state": backup.state, "note": backup.state_note}
 
 
-def _save_on_server(run: Run, backup: Backup) -> None:
-    """BGSAVE or BGREWRITEAOF on every primary, one after the other."""
-    nodes = find_nodes(run.connection.redis, endpoint_of(run.connection.server), replicas=False)
-    for number, node in enumerate(nodes):
-        with open_client(node.endpoint) as client:
-            saved = _SAVES[backup.kind](client, _telling(run, node, number, len(nodes)))
-            if not saved.ok:
-                raise Conflict(saved.sentence, f"It was on {node.label}.")
-            _add_place(backup, client, node, saved, len(nodes))
-
-
-_SAVES: dict[str, Callable[..., Saved]] = {"snapshot": save_snapshot, "aof": rewrite_aof}
-
-
-def _add_place(backup: Backup, client: Client, node: Node, saved: Saved, nodes: int) -> None:
-    info = client.info()
-    for name, facts in info.items():
-        if name[:2] == "db" and name[2:].isdigit():
-            backup.keys[name[2:]] = backup.keys.get(name[2:], 0) + facts["keys"]
-    size = info.get("rdb_last_save_size") if backup.kind == Kind.SNAPSHOT else info.get("aof_base_size")
-    backup.size = (backup.size or 0) + int(size) if size else backup.size
-    place = where_saved(client, backup.kind)
-    backup.place = (f"{backup.place}, " if backup.place else "") + (f"{node.endpoint.address}:{place}" if nodes > 1 else place)
-    backup.place = backup.place[:500]
-    backup.product = _product(info)
-    backup.source = f"{nodes} primaries" if nodes > 1 else node.label
-    backup.state_note = f"fork {saved.fork_ms:.1f} ms" if saved.fork_ms else ""
-
-
-def _telling(run: Run, node: Node, number: int, nodes: int) -> Callable[..., None]:
-    def progress(share: float | None, done: int | None, total: int | None, phase: str) -> None:
-        where = f"{phase} on {node.label}" + (f" ({number + 1} of {nodes})" if nodes > 1 else "")
-        if total:
-            run.report(done=done, total=total, unit="keys", phase=where)
-        elif share is not None:
-            run.report(done=int(share * 100), total=100, unit="%", phase=where)
-        else:
-            run.report(phase=where)
-
-    return progress
-
-
-def _product(info: dict[str, Any]) -> str:
-    if "valkey_version" in info:
-        return f"Valkey {info['valkey_version']}"
-    return f"Redis {info.get('redis_version', '')}".strip()
-
-
 def _pull(run: Run, backup: Backup) -> None:
     nodes = find_nodes(run.connection.redis, endpoint_of(run.connection.server))
     backup.source = nodes[0].label if len(nodes) == 1 else f"{len(nodes)} shards"
@@ -205,16 +190,20 @@ def _pull(run: Run, backup: Backup) -> None:
     for number, node in enumerate(nodes):
         with open_client(node.endpoint) as client:
             info = client.info()
-        expected = _expected_size(backup.server, before, int(info.get("used_memory_dataset", info.get("used_memory", 0))))
+        expected = _expected_size(
+            backup.server, before, int(info.get("used_memory_dataset", info.get("used_memory", 0)))
+        )
         _note_server_keys(backup, info)
-        backup.product = _product(info)
+        backup.product = product_of(info)
         before += _pull_node(run, backup, node, number, expected, before)
     backup.size = sum(stored["size"] for stored in backup.files)
 
 
 def _expected_size(server: str, before: int, dataset: int) -> int:
     """About how many bytes will come: as many as last time, else what the data take in memory."""
-    last = Backup.objects.filter(server=server, kind=Kind.PULL, size__gt=before, state__in=Backup.KEPT).first()
+    last = Backup.objects.filter(
+        server=server, kind=Kind.PULL, size__gt=before, state__in=Backup.KEPT
+    ).first()
     return last.size or dataset if last is not None else before + dataset
 
 
@@ -227,7 +216,12 @@ def _note_server_keys(backup: Backup, info: dict[str, Any]) -> None:
 def _pull_node(run: Run, backup: Backup, node: Node, number: int, expected: int, before: int) -> int:
     def progress(done: int, total: int | None) -> None:
         phase = f"pulling from {node.label}" if done else f"waiting for {node.label} to save"
-        run.report(done=before + done, total=before + total if total else max(expected, before + done), unit="bytes", phase=phase)
+        run.report(
+            done=before + done,
+            total=before + total if total else max(expected, before + done),
+            unit="bytes",
+            phase=phase,
+        )
 
     version = backup.product.partition(" ")[2]
     with store.Part(f"{backup.pk}/{number}.rdb") as part:
@@ -241,81 +235,8 @@ def _pull_node(run: Run, backup: Backup, node: Node, number: int, expected: int,
     return kept.size
 
 
-def _export(run: Run, backup: Backup) -> None:
-    """Every key by SCAN: of each shard's primary (a replica may hold what has expired), in each db."""
-    readable = backup.kind == Kind.READABLE
-    nodes = find_nodes(run.connection.redis, endpoint_of(run.connection.server), replicas=False)
-    ending = ".jsonl.zst" if readable else ".ksarch"
-    for number, node in enumerate(nodes):
-        with open_client(node.endpoint, socket_timeout=120) as client, store.Part(f"{backup.pk}/{number}{ending}") as part:
-            info = client.info()
-            backup.product, backup.source = _product(info), node.label if len(nodes) == 1 else f"{len(nodes)} shards"
-            used = int(info.get("used_memory", 0))
-            header = {"server": backup.server, "node": node.label, "product": backup.product, "made_at": dumps.server_time(client)}
-            keys = (_write_readable if readable else _write_archive)(run, node, info, header, part, client)
-            kept = part.commit()
-        backup.files.append({"name": kept.name, "size": kept.size, "sha256": kept.sha256, "node": node.label, "used_memory": used})
-        for db, count in keys.items():
-            backup.keys[str(db)] = backup.keys.get(str(db), 0) + count
-    backup.format = "readable" if readable else "archive"
-    backup.size = sum(stored["size"] for stored in backup.files)
-
-
-def _dbs(info: dict[str, Any]) -> dict[int, int]:
-    return {int(name[2:]): facts["keys"] for name, facts in info.items() if name[:2] == "db" and name[2:].isdigit()}
-
-
-def _write_archive(run: Run, node: Node, info: dict[str, Any], header: dict[str, Any], part: store.Part, client: Client) -> dict[int, int]:
-    writer = ArchiveWriter(part.write, header)
-    _write_surroundings(writer, client)
-    total = sum(_dbs(info).values())
-    for db in _dbs(info):
-        with open_client(replace(node.endpoint, timeout=120), db=db) as in_db:
-            for page in dumps.read_dumps(in_db):
-                writer.add(db, page)
-                run.report(done=writer.counts.total, total=total, phase=f"reading keys from {node.label}")
-    writer.finish()
-    return writer.counts.keys
-
-
-def _write_surroundings(writer: ArchiveWriter, client: Client) -> None:
-    """Function libraries, and ACL users without their secrets; a server that refuses either keeps it."""
-    try:
-        functions = client.execute_command("FUNCTION", "DUMP")
-        if functions:
-            writer.add_functions(functions)
-    except redis.ResponseError:
-        pass
-    try:
-        users = [line.decode("utf-8", "replace") if isinstance(line, bytes) else str(line) for line in client.execute_command("ACL", "LIST")]
-    except redis.ResponseError:
-        return
-    writer.add_users([{"rule": " ".join(word for word in user.split() if word[:1] not in "#>")} for user in users])
-
-
-def _write_readable(run: Run, node: Node, info: dict[str, Any], header: dict[str, Any], part: store.Part, client: Client) -> dict[int, int]:
-    writer = ReadableWriter(part.write, header)
-    total = sum(_dbs(info).values())
-    for db in _dbs(info):
-        with open_client(replace(node.endpoint, timeout=120), db=db) as in_db:
-            for page in dumps.read_dumps(in_db, count=100):
-                for dump in page:
-                    _write_key(writer, in_db, db, dump)
-                run.report(done=sum(writer.keys.values()), total=total, phase=f"reading keys from {node.label}")
-    writer.finish()
-    return writer.keys
-
-
-def _write_key(writer: ReadableWriter, client: Client, db: int, dump: dumps.Dump) -> None:
-    kind = dumps.type_of_payload(dump.payload)
-    if kind not in READABLE:
-        kind = dumps.type_of(client, dump.name)
-    for piece in read_typed(client, db, dump.name, kind, dump.expires):
-        writer.add(piece)
-
-
 _MAKERS: dict[str, Callable[[Run, Backup], None]] = {
-    "snapshot": _save_on_server, "aof": _save_on_server, "pull": _pull, "export": _export, "readable": _export,
+    "snapshot": save_on_server, "aof": save_on_server, "pull": _pull, "export": export, "readable": export,
 }  # fmt: skip
 
 

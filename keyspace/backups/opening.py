@@ -29,7 +29,20 @@ from keyspace.servers import Client, Endpoint, as_import_source, open_client
 
 log = logging.getLogger(__name__)
 _WHOLE = Policy("overwrite", "original", expired=True, keep_past=True)
-_OURS = {"info", "ping", "client", "client|import-source", "client|setinfo", "client|setname", "hello", "auth", "select", "replicaof", "command", "command|info"}
+_OURS = {
+    "info",
+    "ping",
+    "client",
+    "client|import-source",
+    "client|setinfo",
+    "client|setname",
+    "hello",
+    "auth",
+    "select",
+    "replicaof",
+    "command",
+    "command|info",
+}
 Progress = Callable[[int, int | None], None]
 _seen: dict[int, int] = {}
 
@@ -47,9 +60,14 @@ def load_backup(backup: Backup, progress: Progress) -> Scratch:
     try:
         return _load(backup, progress)
     except Damaged as error:
-        raise Conflict(f"The backup is damaged: {error.reason}.", "Verify it, and use another one.") from error
+        raise Conflict(
+            f"The backup is damaged: {error.reason}.", "Verify it, and use another one."
+        ) from error
     except NotReadable as error:
-        raise Conflict(f"The backup cannot be read here: {error}.", "Set CONSOLE_SCRATCH_BINARIES to a server that reads it.") from error
+        raise Conflict(
+            f"The backup cannot be read here: {error}.",
+            "Set CONSOLE_SCRATCH_BINARIES to a server that reads it.",
+        ) from error
 
 
 def _load(backup: Backup, progress: Progress) -> Scratch:
@@ -60,7 +78,9 @@ def _load(backup: Backup, progress: Progress) -> Scratch:
     else:
         with store.local_path(first["name"]) as path:
             distrust = backup.kind == Backup.Kind.UPLOAD
-            scratch = start_scratch(path, progress=progress, used_memory=first.get("used_memory", 0), distrust=distrust)
+            scratch = start_scratch(
+                path, progress=progress, used_memory=first.get("used_memory", 0), distrust=distrust
+            )
     try:
         for stored in rest:
             _add_file(scratch, stored, progress)
@@ -75,10 +95,15 @@ def _add_file(scratch: Scratch, stored: dict[str, Any], progress: Progress) -> N
     if not stored["name"].endswith(".rdb"):
         load_export(scratch, stored, progress)
         return
-    with store.local_path(stored["name"]) as path, start_scratch(path, progress=progress, used_memory=stored.get("used_memory", 0)) as other:
+    with (
+        store.local_path(stored["name"]) as path,
+        start_scratch(path, progress=progress, used_memory=stored.get("used_memory", 0)) as other,
+    ):
         for db in other.counts():
             pages = ((db, page) for page in read_dumps(other.client(db)))
-            restore_pages(scratch.client, pages, _WHOLE, progress=lambda report: progress(report.looked, None))
+            restore_pages(
+                scratch.client, pages, _WHOLE, progress=lambda report: progress(report.looked, None)
+            )
 
 
 @contextmanager
@@ -122,7 +147,9 @@ def open_backup_job(run: Run) -> dict[str, Any]:
         return {"server": known.row.name}
     if OpenBackup.objects.count() >= open_limit():
         raise Conflict(f"{open_limit()} backups are open already.", "Close one first.")
-    scratch = load_backup(backup, lambda done, total: run.report(done=done, total=total, unit="bytes", phase="loading"))
+    scratch = load_backup(
+        backup, lambda done, total: run.report(done=done, total=total, unit="bytes", phase="loading")
+    )
     try:
         row = _show(backup, scratch, run.actor)
     except BaseException:
@@ -142,7 +169,12 @@ def _show(backup: Backup, scratch: Scratch, actor: Actor) -> Server:
         if actor.user is not None:
             Grant.objects.create(user=actor.user, server=row, role=Grant.Role.VIEWER)
         OpenBackup.objects.create(
-            backup=backup, row=row, directory=str(scratch.directory), pid=scratch.process.pid, born=scratch.born, person=actor.name
+            backup=backup,
+            row=row,
+            directory=str(scratch.directory),
+            pid=scratch.process.pid,
+            born=scratch.born,
+            person=actor.name,
         )
     return row
 
@@ -198,4 +230,3 @@ def _calls(opened: OpenBackup) -> int:
 
 def socket_of(opened: OpenBackup) -> Path:
     return Path(opened.directory) / "s"
-

@@ -32,7 +32,9 @@ def refusals(info: dict[str, Any], kind: str) -> list[Check]:
     if kind == "aof":
         found += _rewriting(info)
     if info.get("role") == "slave" and info.get("master_link_status") != "up":
-        found.append(Check("This replica has lost its primary: the backup would be of old data.", kind == "pull"))
+        found.append(
+            Check("This replica has lost its primary: the backup would be of old data.", kind == "pull")
+        )
     return found
 
 
@@ -40,9 +42,18 @@ def _room(info: dict[str, Any]) -> list[Check]:
     used, free = int(info.get("used_memory", 0)), store.free_bytes()
     if free < used // 4 + _ROOM_BYTES:
         missing = (used // 4 + _ROOM_BYTES - free) / 1e6
-        return [Check(f"The store's disk has {free / 1e6:.0f} MB free; about {missing:.0f} MB more are needed.", True)]
+        return [
+            Check(
+                f"The store's disk has {free / 1e6:.0f} MB free; about {missing:.0f} MB more are needed.",
+                True,
+            )
+        ]
     if free < used + _ROOM_BYTES:
-        return [Check(f"The store's disk has {free / 1e6:.0f} MB free and the server uses {used / 1e6:.0f} MB: it may become tight.")]
+        return [
+            Check(
+                f"The store's disk has {free / 1e6:.0f} MB free and the server uses {used / 1e6:.0f} MB: it may become tight."
+            )
+        ]
     return []
 
 
@@ -66,17 +77,27 @@ def _rewriting(info: dict[str, Any]) -> list[Check]:
 
 def _fork(info: dict[str, Any]) -> list[Check]:
     """A fork shares memory until it is written to; in the worst case the server needs twice as much."""
-    used, total, limit = (int(info.get(name, 0) or 0) for name in ("used_memory_rss", "total_system_memory", "maxmemory"))
+    used, total, limit = (
+        int(info.get(name, 0) or 0) for name in ("used_memory_rss", "total_system_memory", "maxmemory")
+    )
     found = []
     if total and used * 2 > total:
-        found.append(Check(f"The server uses {used / 1e6:.0f} of the machine's {total / 1e6:.0f} MB: while it saves, writes may need as much again."))
+        found.append(
+            Check(
+                f"The server uses {used / 1e6:.0f} of the machine's {total / 1e6:.0f} MB: while it saves, writes may need as much again."
+            )
+        )
     if total and limit * 2 > total and limit:
-        found.append(Check("maxmemory is more than half of the machine: a save under many writes may run out of memory."))
+        found.append(
+            Check(
+                "maxmemory is more than half of the machine: a save under many writes may run out of memory."
+            )
+        )
     return found
 
 
 def choose_kind(client: Client) -> tuple[str, str]:
-    """"pull" or "export" with the reason: a pull where the server's user may SYNC, else what works nearly everywhere."""
+    """ "pull" or "export" with the reason: a pull where the server's user may SYNC, else what works nearly everywhere."""
     refused = _sync_refused(client)
     if refused is None:
         return "pull", "The server lets its replication link be read: an exact copy at one moment."

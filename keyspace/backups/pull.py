@@ -36,9 +36,14 @@ class Pulled:
 
 
 def pull_rdb(
-    endpoint: Endpoint, *, version: str, write: Callable[["bytes | memoryview"], None], progress: Progress = lambda done, total: None
+    endpoint: Endpoint,
+    *,
+    version: str,
+    write: Callable[["bytes | memoryview"], None],
+    progress: Progress = lambda done, total: None,
 ) -> Pulled:
-    """Stream the server's RDB into `write`, checked. `progress` gets bytes so far and in all (None: not told); what it raises ends the pull.
+    """Stream the server's RDB into `write`, checked. `progress` gets bytes so far and in all (None: not told);
+    what it raises ends the pull.
 
     `version` is the server's own, which chooses the format. Raises redis-py's errors when the server refuses, Damaged for a stream
     that is not a whole RDB, Unavailable when it falls silent.
@@ -73,7 +78,9 @@ def _introduce(connection: Any, version: str) -> None:
 class _Stream:
     """The answer to SYNC."""
 
-    def __init__(self, socket: Any, write: Callable[["bytes | memoryview"], None], progress: Progress) -> None:
+    def __init__(
+        self, socket: Any, write: Callable[["bytes | memoryview"], None], progress: Progress
+    ) -> None:
         self._socket, self._write, self._progress = socket, write, progress
         self._checker = RdbChecker()
         self._buffer = memoryview(bytearray(_BUFFER))
@@ -88,7 +95,9 @@ class _Stream:
         else:
             self._read_length(int(head[1:]), rest)
         found = self._checker.finish()
-        return Pulled(self._checker.size, found, waited, time.monotonic() - self._began, self._checker.checksum_off)
+        return Pulled(
+            self._checker.size, found, waited, time.monotonic() - self._began, self._checker.checksum_off
+        )
 
     def _read_header(self) -> tuple[bytes, bytes]:
         """The line that opens the stream, and what was read behind it."""
@@ -107,7 +116,10 @@ class _Stream:
         return line, rest
 
     def _receive(self) -> memoryview:
-        """Some bytes, as many as come at once: a server writes in small pieces. Calls `progress` while it waits, so that a cancel is heard. Raises Unavailable, Damaged when the server hangs up."""
+        """Some bytes, as many as come at once: a server writes in small pieces.
+
+        Calls `progress` while it waits, so that a cancel is heard. Raises Unavailable for silence, Damaged when the server hangs up.
+        """
         silent = time.monotonic()
         while True:
             self._progress(self._checker.size, self._total)
@@ -115,10 +127,15 @@ class _Stream:
                 count = self._socket.recv_into(self._buffer)
             except TimeoutError:
                 if time.monotonic() - silent > SILENT_SECONDS:
-                    raise Unavailable("The server stopped sending in the middle of the pull.", "It may be overloaded; try again.") from None
+                    raise Unavailable(
+                        "The server stopped sending in the middle of the pull.",
+                        "It may be overloaded; try again.",
+                    ) from None
                 continue
             if not count:
-                raise Damaged(f"the server closed the connection after {self._checker.size} bytes", self._checker.size)
+                raise Damaged(
+                    f"the server closed the connection after {self._checker.size} bytes", self._checker.size
+                )
             return self._buffer[: self._fill(count)]
 
     def _fill(self, count: int) -> int:

@@ -56,7 +56,9 @@ class RdbChecker:
         self.head: RdbHead | None = None
         self._first = bytearray()
         self._crc = 0
-        self._last = b""  # the last 9 bytes: the first of them is in the CRC, the other 8 may be the sum itself
+        self._last = (
+            b""  # the last 9 bytes: the first of them is in the CRC, the other 8 may be the sum itself
+        )
 
     def feed(self, data: "bytes | memoryview") -> None:
         """Raises Damaged as soon as the beginning cannot be an RDB's."""

@@ -14,14 +14,23 @@ import hiredis
 import redis
 
 from keyspace.backups.dumps import Dump, same_value
-from keyspace.backups.typed import Command, TypedPiece, write_commands
+from keyspace.backups.restore_typed import write_typed
+from keyspace.backups.typed import TypedPiece
 from keyspace.encoding import to_text
 from keyspace.servers import Client
 from keyspace.wire import Wire, open_wire
 
 EXAMPLES = 20
-EXISTING = {"skip": "leave what is there", "different": "overwrite what differs", "overwrite": "overwrite everything"}
-TTLS = {"original": "expire at the original time", "remaining": "live on for what was left at the backup", "none": "never expire"}
+EXISTING = {
+    "skip": "leave what is there",
+    "different": "overwrite what differs",
+    "overwrite": "overwrite everything",
+}
+TTLS = {
+    "original": "expire at the original time",
+    "remaining": "live on for what was left at the backup",
+    "none": "never expire",
+}
 _pack: Callable[[tuple[bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 _BATCH, _BATCH_BYTES = 250, 4 * 1024 * 1024
 Keep = Callable[[list[Dump]], None]
@@ -108,7 +117,13 @@ class Pipeline:
 
 
 def restore_batch(
-    pipeline: Pipeline, batch: list[Dump], policy: Policy, report: Report, *, keep: Keep | None = None, dry: bool = False
+    pipeline: Pipeline,
+    batch: list[Dump],
+    policy: Policy,
+    report: Report,
+    *,
+    keep: Keep | None = None,
+    dry: bool = False,
 ) -> None:
     """Put some keys into the wire's db (or, `dry`, count what would happen). `keep` gets what is about to be overwritten."""
     report.looked += len(batch)
@@ -121,22 +136,37 @@ def restore_batch(
 
 
 def _lives(dump: Dump, policy: Policy, report: Report) -> bool:
-    if dump.expires is None or policy.expired or policy.ttl != "original" or dump.expires > time.time() * 1000:
+    if (
+        dump.expires is None
+        or policy.expired
+        or policy.ttl != "original"
+        or dump.expires > time.time() * 1000
+    ):
         return True
     report.expired += 1
     report.note("expired", dump.name)
     return False
 
 
-def _choose(wire: Wire, page: list[Dump], policy: Policy, report: Report, *, keep: Keep | None, dry: bool) -> list[Dump]:
+def _choose(
+    wire: Wire, page: list[Dump], policy: Policy, report: Report, *, keep: Keep | None, dry: bool
+) -> list[Dump]:
     """The keys to write, after a look at what is there: for a dry run, or before overwriting."""
     there = _existing(wire, page)
     chosen, lost = [], []
     for dump, old in zip(page, there, strict=True):
-        kind = "new" if old is None else "same" if same_value(old.payload, dump.payload) and _near(old, dump, policy) else "different"
+        kind = (
+            "new"
+            if old is None
+            else "same"
+            if same_value(old.payload, dump.payload) and _near(old, dump, policy)
+            else "different"
+        )
         setattr(report, kind, getattr(report, kind) + 1)
         report.note(kind, dump.name)
-        if old is not None and (policy.existing == "skip" or (kind == "same" and policy.existing == "different")):
+        if old is not None and (
+            policy.existing == "skip" or (kind == "same" and policy.existing == "different")
+        ):
             report.skipped += 1
             continue
         chosen.append(dump)
@@ -161,7 +191,9 @@ def _existing(wire: Wire, page: list[Dump]) -> list[Dump | None]:
     for dump, payload, left in zip(page, replies[::2], replies[1::2], strict=True):
         if isinstance(payload, Exception):
             raise payload
-        found.append(Dump(dump.name, now + left if left >= 0 else None, payload) if payload is not None else None)
+        found.append(
+            Dump(dump.name, now + left if left >= 0 else None, payload) if payload is not None else None
+        )
     return found
 
 
@@ -183,11 +215,20 @@ def _packed(dump: Dump, policy: Policy, replace: bool) -> bytes:
     return _pack((*words, b"REPLACE") if replace else words)
 
 
-def _fall_back(wire: Wire, dump: Dump, policy: Policy, report: Report, fallback: Fallback | None, reply: Exception) -> None:
-    if isinstance(reply, redis.exceptions.OutOfMemoryError | redis.exceptions.ReadOnlyError | redis.exceptions.NoPermissionError):
+def _fall_back(
+    wire: Wire, dump: Dump, policy: Policy, report: Report, fallback: Fallback | None, reply: Exception
+) -> None:
+    if isinstance(
+        reply,
+        redis.exceptions.OutOfMemoryError
+        | redis.exceptions.ReadOnlyError
+        | redis.exceptions.NoPermissionError,
+    ):
         raise reply
     if fallback is not None and ("Bad data format" in str(reply) or "DUMP payload" in str(reply)):
-        problem = write_typed(wire, dump.name, fallback(dump), _expiry(dump, policy), replace=policy.existing != "skip")
+        problem = write_typed(
+            wire, dump.name, fallback(dump), _expiry(dump, policy), replace=policy.existing != "skip"
+        )
         if problem is None:
             report.restored, report.typed = report.restored + 1, report.typed + 1
             return
@@ -197,39 +238,6 @@ def _fall_back(wire: Wire, dump: Dump, policy: Policy, report: Report, fallback:
         reply = redis.ResponseError(problem)
     report.failed += 1
     report.note("failed", dump.name, str(reply))
-
-
-def write_typed(wire: Wire, name: bytes, pieces: Iterable[TypedPiece], expires: int, *, replace: bool) -> str | None:
-    """Write a key from its typed form: one transaction where it fits one piece, else built aside and moved into place.
-
-    Returns None when it was written, "there" when it exists and may not be replaced, else what went wrong.
-    """
-    if not replace and wire.call("EXISTS", name):
-        return "there"
-    aside = b"\x00restoring\x00{" + name + b"}" if b"{" not in name else b"\x00restoring\x00" + name
-    wrote = False
-    for piece in pieces:
-        if piece.part == 0 and piece.last:
-            return _transaction(wire, [("DEL", name), *write_commands(name, piece.type, piece.piece)], name, expires)
-        commands: list[Command] = [("DEL", aside)] if piece.part == 0 else []
-        problem = _first_problem(wire.call_many(commands + write_commands(aside, piece.type, piece.piece)))
-        if problem:
-            wire.call("DEL", aside)
-            return problem
-        wrote = True
-    if not wrote:
-        return "its value could not be read"
-    return _transaction(wire, [("RENAME", aside, name)], name, expires)
-
-
-def _transaction(wire: Wire, commands: list[Command], name: bytes, expires: int) -> str | None:
-    end: list[Command] = [("PEXPIREAT", name, expires)] if expires else []
-    replies = wire.call_many([("MULTI",), *commands, *end, ("EXEC",)])
-    return _first_problem(replies) or _first_problem(replies[-1] if isinstance(replies[-1], list) else [])
-
-
-def _first_problem(replies: list[Any]) -> str | None:
-    return next((str(reply) for reply in replies if isinstance(reply, Exception)), None)
 
 
 def restore_pages(
@@ -244,7 +252,14 @@ def restore_pages(
         with open_wire(target(into)) as wire:
             pipeline = Pipeline(wire, policy, report, None if fallback is None else partial(fallback, db))
             for batch in _batches(page):
-                restore_batch(pipeline, batch, policy, report, dry=dry, keep=None if keep is None else partial(keep, into))
+                restore_batch(
+                    pipeline,
+                    batch,
+                    policy,
+                    report,
+                    dry=dry,
+                    keep=None if keep is None else partial(keep, into),
+                )
                 progress(report)
             pipeline.settle()
     return report

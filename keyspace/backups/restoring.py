@@ -1,9 +1,7 @@
 """Restoring a backup as a job: chosen keys or everything, dry or for good, to the server it came from or another."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import redis
@@ -11,117 +9,20 @@ from django.utils import timezone
 
 from keyspace.access import Permission
 from keyspace.backups import making, store
-from keyspace.backups.archive import ArchiveReader, ArchiveWriter
-from keyspace.backups.dumps import Dump, Selection, payload_version, read_dumps, type_of, type_of_payload
-from keyspace.backups.opening import reading
+from keyspace.backups.archive import ArchiveWriter
+from keyspace.backups.dumps import Dump, payload_version
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.readable import read_readable
-from keyspace.backups.restore import Policy, Report, restore_pages, write_typed
-from keyspace.backups.scratch import NotReadable, start_scratch
-from keyspace.backups.sources import cluster_shards
-from keyspace.backups.typed import TypedPiece, read_typed
-from keyspace.encoding import from_key_id
+from keyspace.backups.restore import Policy, Report, restore_pages
+from keyspace.backups.restore_source import Source, Wanted, chosen, source_of, wanted_of
+from keyspace.backups.restore_target import Target
+from keyspace.backups.restore_typed import write_typed
+from keyspace.backups.typed import TypedPiece
 from keyspace.errors import Conflict
-from keyspace.globs import compile_glob
 from keyspace.jobs import Run, job
 from keyspace.models import Backup
-from keyspace.servers import Client, Connection, client_of, endpoint_of, open_client
+from keyspace.servers import Client, Connection, client_of
 from keyspace.wire import open_wire
-
-Pages = Iterator[tuple[int, list[Dump]]]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which keys of a backup: a glob, a type, exactly these names; of one db or (None) of all."""
-
-    match: bytes = b"*"
-    type: str = ""
-    names: tuple[bytes, ...] | None = None
-    db: int | None = None
-
-    @property
-    def everything(self) -> bool:
-        return self.match in (b"", b"*") and not self.type and self.names is None and self.db is None
-
-
-def wanted_of(params: dict[str, Any]) -> Wanted:
-    names = params.get("names")
-    chosen = tuple(from_key_id(name) for name in names) if names is not None else None
-    return Wanted(from_key_id(params.get("match", "Kg")), params.get("type", ""), chosen, params.get("db"))
-
-
-@dataclass
-class Source:
-    """The keys of a backup as pages, and the typed form of one of them."""
-
-    pages: Pages
-    typed: Callable[[int, Dump], Iterable[TypedPiece]]
-    notes: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def source_of(backup: Backup, wanted: Wanted, progress: Callable[[int, int | None], None]) -> Iterator[Source]:
-    """An archive is streamed; of an RDB the keys are asked from a server that has loaded it."""
-    with ExitStack() as stack:
-        name = backup.files[0]["name"]
-        if name.endswith(".ksarch"):
-            lazily = _LazyScratch(stack)
-            yield Source(_archive_pages(backup, wanted), lazily.typed)
-            return
-        client = stack.enter_context(reading(backup, progress))
-        yield Source(_server_pages(client, wanted), lambda db, dump: _typed(client(db), db, dump))
-
-
-def _server_pages(client: Callable[[int], Client], wanted: Wanted) -> Pages:
-    dbs = [int(name[2:]) for name in client(0).info("keyspace")]
-    for db in dbs if wanted.db is None else [wanted.db]:
-        selection = Selection(wanted.match, wanted.type, wanted.names)
-        for page in read_dumps(client(db), selection):
-            yield db, page
-
-
-def _archive_pages(backup: Backup, wanted: Wanted) -> Pages:
-    for stored in backup.files:
-        with store.open_file(stored["name"]) as source:
-            for db, page in ArchiveReader(source, size=stored["size"]).pages():
-                chosen = page if wanted.everything else _chosen(wanted, db, page)
-                if chosen:
-                    yield db, chosen
-
-
-def _chosen(wanted: Wanted, db: int, page: list[Dump]) -> list[Dump]:
-    if wanted.db not in (None, db):
-        return []
-    names = None if wanted.names is None else set(wanted.names)
-    glob = compile_glob(wanted.match or b"*")
-    return [
-        dump for dump in page
-        if (names is None or dump.name in names) and glob.fullmatch(dump.name)
-        and (not wanted.type or type_of_payload(dump.payload) == wanted.type)
-    ]  # fmt: skip
-
-
-def _typed(client: Client, db: int, dump: Dump) -> Iterator[TypedPiece]:
-    return read_typed(client, db, dump.name, type_of(client, dump.name), dump.expires)
-
-
-class _LazyScratch:
-    """A scratch server, started when the first payload has to be read by a server."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._client: Client | None = None
-
-    def typed(self, db: int, dump: Dump) -> Iterable[TypedPiece]:
-        try:
-            if self._client is None:
-                self._client = self._stack.enter_context(start_scratch(frozen=False)).client(0)
-            self._client.flushdb()
-            self._client.restore(dump.name, 0, dump.payload)
-        except (redis.ResponseError, NotReadable):
-            return []
-        return _typed(self._client, db, dump)
 
 
 def target_clients(connection: Connection) -> Callable[[int], Client]:
@@ -153,22 +54,30 @@ def restore_backup(run: Run) -> dict[str, Any]:
 
 def _how_far(run: Run, report: dict[str, Any]) -> str:
     told = f"{run.job.done} keys had been put back."
-    return told + (" The safety backup holds what was there before: restore that." if report.get("safety") else "")
+    return told + (
+        " The safety backup holds what was there before: restore that." if report.get("safety") else ""
+    )
 
 
 def _total(backup: Backup, wanted: Wanted) -> int | None:
     if wanted.names is not None:
         return len(wanted.names)
-    if not backup.keys or wanted.match not in (b"", b"*") or wanted.type:
+    keys: dict[str, int] = backup.keys
+    if not keys or wanted.match not in (b"", b"*") or wanted.type:
         return None
-    return sum(backup.keys.values()) if wanted.db is None else backup.keys.get(str(wanted.db), 0)
+    return sum(keys.values()) if wanted.db is None else keys.get(str(wanted.db), 0)
 
 
 def _restore(run: Run, backup: Backup, connection: Connection, total: int | None) -> dict[str, Any]:
     params = run.params
     dry = bool(params.get("dry"))
-    policy = Policy(params["existing"], params["ttl"], bool(params.get("expired")), int(backup.created_at.timestamp() * 1000))
-    wanted, target = wanted_of(params), _Target(connection)
+    policy = Policy(
+        params["existing"],
+        params["ttl"],
+        bool(params.get("expired")),
+        int(backup.created_at.timestamp() * 1000),
+    )
+    wanted, target = wanted_of(params), Target(connection)
 
     def progress(report: Report) -> None:
         run.report(done=report.looked, total=total, phase="comparing" if dry else "restoring")
@@ -176,6 +85,7 @@ def _restore(run: Run, backup: Backup, connection: Connection, total: int | None
     def loading(done: int, size: int | None) -> None:
         run.report(done=done, total=size, unit="bytes", phase="loading the backup")
 
+    functions = ""
     with _Overwritten(run, connection) as kept:
         if backup.files[0]["name"].endswith(".jsonl.zst") and not dry:
             report = _restore_readable(backup, wanted, target, policy, params.get("to_db"), progress)
@@ -186,8 +96,11 @@ def _restore(run: Run, backup: Backup, connection: Connection, total: int | None
                     target.client, target.pages(source.pages), policy, progress=progress, dry=dry, to_db=params.get("to_db"),
                     fallback=source.typed, keep=kept.keep,
                 )  # fmt: skip
+                functions = (
+                    _restore_functions(target, source, policy) if wanted.everything and not dry else ""
+                )
         overwritten = kept.finish()
-    report_dict = report.as_dict() | {"dry": dry, "overwritten": overwritten}
+    report_dict = report.as_dict() | {"dry": dry, "overwritten": overwritten, "functions": functions}
     if dry and report.looked:
         report_dict["incompatible"] = _incompatible(run, backup, wanted, target, loading)
     if params.get("empty") and not dry:
@@ -195,85 +108,23 @@ def _restore(run: Run, backup: Backup, connection: Connection, total: int | None
     return report_dict
 
 
-class _Target:
-    """The server that takes the keys; in a cluster each key goes to its shard through the cluster's own client."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._clients: dict[int, Client] = {}
-        self.shards = self._find_shards()
-        self._turn = 0
-
-    def _find_shards(self) -> list[Any]:
-        if not self._connection.redis.info("cluster").get("cluster_enabled"):
-            return []
-        return cluster_shards(self._connection.redis)
-
-    def client(self, db: int) -> Client:
-        if db < 0:
-            return self._shard_client(-db - 1)
-        if self.shards:
-            return self._shard_client(self._turn)
-        if db not in self._clients:
-            self._clients[db] = open_client(endpoint_of(self._connection.server), db=db, socket_timeout=120)
-        return self._clients[db]
-
-    def _shard_client(self, number: int) -> Client:
-        from dataclasses import replace
-
-        host, port, _ = self.shards[number][0]
-        if number not in self._clients:
-            endpoint = endpoint_of(self._connection.server)
-            self._clients[number] = open_client(replace(endpoint, host=host or endpoint.host, port=port, socket=""), socket_timeout=120)
-        return self._clients[number]
-
-    def pages(self, pages: Pages) -> Pages:
-        """As they come; for a cluster split by shard."""
-        if not self.shards:
-            yield from pages
-            return
-        owner = _slot_owners(self._connection.redis, self.shards)
-        for db, page in pages:
-            parts: dict[int, list[Dump]] = {}
-            for dump in page:
-                parts.setdefault(owner(dump.name), []).append(dump)
-            for number, part in parts.items():
-                self._turn = number
-                yield db, part
-
-    def counts(self) -> dict[int, int]:
-        clients = [self._shard_client(number) for number in range(len(self.shards))] or [self._connection.redis]
-        counts: dict[int, int] = {}
-        for client in clients:
-            for name, facts in client.info("keyspace").items():
-                counts[int(name[2:])] = counts.get(int(name[2:]), 0) + facts["keys"]
-        return counts
+def _restore_functions(target: Target, source: Source, policy: Policy) -> str:
+    """The function libraries, on every primary; in words what came of it."""
+    libraries = source.functions()
+    if not libraries or len(libraries) <= 10:  # an empty dump is version and checksum
+        return ""
+    way = "APPEND" if policy.existing == "skip" else "REPLACE"
+    try:
+        for client in target.primaries():
+            client.execute_command("FUNCTION", "RESTORE", libraries, way)
+    except redis.ResponseError as error:
+        return f"The function libraries were not restored: {error}."
+    return "The function libraries were restored."
 
 
-def _slot_owners(client: Client, shards: list[Any]) -> Callable[[bytes], int]:
-    """name -> number of the shard that serves its slot."""
-    from redis.crc import key_slot
-
-    table: dict[int, int] = {}
-    numbers = {(host, port): number for number, shard in enumerate(shards) for host, port, _ in shard}
-    for first, last, primary, *_ in _slot_ranges(client):
-        for slot in range(first, last + 1):
-            table[slot] = numbers[primary]
-    return lambda name: table[key_slot(name)]
-
-
-def _slot_ranges(client: Client) -> list[tuple[int, int, tuple[str, int]]]:
-    nodes = client.execute_command("CLUSTER NODES")
-    ranges = []
-    for address, facts in nodes.items():
-        host, _, port = address.rpartition(":")
-        for part in facts["slots"]:
-            if str(part[0]).isdigit():
-                ranges.append((int(part[0]), int(part[-1]), (host, int(port))))
-    return ranges
-
-
-def _incompatible(run: Run, backup: Backup, wanted: Wanted, target: _Target, loading: Callable[[int, int | None], None]) -> dict[str, Any]:
+def _incompatible(
+    run: Run, backup: Backup, wanted: Wanted, target: Target, loading: Callable[[int, int | None], None]
+) -> dict[str, Any]:
     """Whether the target takes the payloads, tried with one that is gone in a millisecond; else they go by their typed form."""
     with source_of(backup, wanted, loading) as source:
         _, page = next(iter(target.pages(source.pages)), (0, []))
@@ -286,12 +137,20 @@ def _incompatible(run: Run, backup: Backup, wanted: Wanted, target: _Target, loa
             client.restore(probe, 1, dump.payload)
             client.delete(probe)
         except redis.ResponseError as error:
-            return {"version": payload_version(dump.payload), "sentence": f"The target does not take the payloads as they are ({error}): keys go by their readable form."}
+            return {
+                "version": payload_version(dump.payload),
+                "sentence": f"The target does not take the payloads as they are ({error}): keys go by their readable form.",
+            }
     return {}
 
 
 def _restore_readable(
-    backup: Backup, wanted: Wanted, target: _Target, policy: Policy, to_db: int | None, progress: Callable[[Report], None]
+    backup: Backup,
+    wanted: Wanted,
+    target: Target,
+    policy: Policy,
+    to_db: int | None,
+    progress: Callable[[Report], None],
 ) -> Report:
     """Key by key from the lines of a readable export."""
     report = Report()
@@ -299,16 +158,22 @@ def _restore_readable(
         with store.open_file(stored["name"]) as source:
             for first, pieces in read_readable(source):
                 stand_in = Dump(first.name, first.expires, b"\x00" * 11)
-                if not _chosen(Wanted(wanted.match, "", wanted.names, wanted.db), first.db, [stand_in]) or wanted.type not in ("", first.type):
+                if not chosen(
+                    Wanted(wanted.match, "", wanted.names, wanted.db), first.db, [stand_in]
+                ) or wanted.type not in ("", first.type):
                     continue
                 report.looked += 1
                 _, page = next(target.pages(iter([(first.db, [stand_in])])))
-                _restore_line(target.client(first.db if to_db is None else to_db), page[0], pieces, policy, report)
+                _restore_line(
+                    target.client(first.db if to_db is None else to_db), page[0], pieces, policy, report
+                )
                 progress(report)
     return report
 
 
-def _restore_line(client: Client, key: Dump, pieces: Iterable[TypedPiece], policy: Policy, report: Report) -> None:
+def _restore_line(
+    client: Client, key: Dump, pieces: Iterable[TypedPiece], policy: Policy, report: Report
+) -> None:
     now = time.time() * 1000
     if key.expires is not None and key.expires <= now and policy.ttl == "original" and not policy.expired:
         report.expired += 1
@@ -336,9 +201,9 @@ def _make_room(run: Run, connection: Connection) -> str:
         done["safety"] = str(safety.pk)
         run.report(checkpoint=done, now=True)
     if not done.get("emptied"):
-        target = _Target(connection)
+        target = Target(connection)
         run.report(phase="emptying the target", now=True)
-        for client in [target.client(-number - 1) for number in range(len(target.shards))] or [connection.redis]:
+        for client in target.primaries():
             client.flushall(asynchronous=True)
         run.report(checkpoint=done | {"emptied": True}, now=True)
     return str(done["safety"])
@@ -346,12 +211,21 @@ def _make_room(run: Run, connection: Connection) -> str:
 
 def _safety_backup(run: Run, connection: Connection) -> Backup:
     kind, _ = making.choose_kind(connection.redis)
-    backup = Backup(server=connection.server.name, kind=kind, person=run.actor.name, reason="before a restore", job=run.job)
+    backup = Backup(
+        server=connection.server.name,
+        kind=kind,
+        person=run.actor.name,
+        reason="before a restore",
+        job=run.job,
+    )
     backup.save(force_insert=True)
     making.make(run, backup)
     backup.refresh_from_db()
     if backup.state not in (Backup.State.LOADED, Backup.State.UNVERIFIABLE):
-        raise Conflict(f"The safety backup is not good: {backup.state_note or backup.get_state_display()}", "Nothing was changed on the target.")
+        raise Conflict(
+            f"The safety backup is not good: {backup.state_note or backup.get_state_display()}",
+            "Nothing was changed on the target.",
+        )
     return backup
 
 
@@ -370,9 +244,17 @@ class _Overwritten:
     def keep(self, db: int, lost: list[Dump]) -> None:
         if self._writer is None:
             name = self._connection.server.name
-            self._backup = Backup(server=name, kind=Backup.Kind.EXPORT, person=self._run.actor.name, job=self._run.job, reason="what a restore overwrote")
+            self._backup = Backup(
+                server=name,
+                kind=Backup.Kind.EXPORT,
+                person=self._run.actor.name,
+                job=self._run.job,
+                reason="what a restore overwrote",
+            )
             self._part = store.Part(f"{self._backup.pk}/0.ksarch")
-            self._writer = ArchiveWriter(self._part.write, {"server": name, "made_at": int(time.time() * 1000)})
+            self._writer = ArchiveWriter(
+                self._part.write, {"server": name, "made_at": int(time.time() * 1000)}
+            )
         self._writer.add(db, lost)
 
     def finish(self) -> dict[str, Any] | None:

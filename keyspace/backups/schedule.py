@@ -14,6 +14,7 @@ from keyspace import audit
 from keyspace.access import Access, Actor, Right
 from keyspace.backups import making, services
 from keyspace.backups.opening import close_idle
+from keyspace.backups.page import newest_of
 from keyspace.backups.preflight import choose_kind
 from keyspace.errors import Problem, explain
 from keyspace.jobs import start_job
@@ -75,11 +76,19 @@ def _run(schedule: Schedule, now: datetime) -> bool:
     missed = schedule.next_at is not None and now - schedule.next_at > timedelta(minutes=10)
     try:
         kind = choose_kind(connection.redis)[0] if schedule.kind == "auto" else schedule.kind
-        backup = making.begin_backup(connection, kind, schedule=schedule, reason="a run that was missed" if missed else "")
+        backup = making.begin_backup(
+            connection, kind, schedule=schedule, reason="a run that was missed" if missed else ""
+        )
     except Exception as error:
         _note_failure(schedule, connection, explain(error), now)
         return False
-    audit.record(connection, "start_backup", key=None, outcome="done", detail={"kind": kind, "backup": str(backup.pk), "schedule": schedule.name})
+    audit.record(
+        connection,
+        "start_backup",
+        key=None,
+        outcome="done",
+        detail={"kind": kind, "backup": str(backup.pk), "schedule": schedule.name},
+    )
     Schedule.objects.filter(pk=schedule.pk).update(last_at=now, last_problem="")
     return True
 
@@ -87,13 +96,21 @@ def _run(schedule: Schedule, now: datetime) -> bool:
 def _note_failure(schedule: Schedule, connection: Connection, problem: Problem, now: datetime) -> None:
     """A refused or failed run is tried again in a few minutes, and told."""
     again = min(now + timedelta(seconds=_AGAIN_SECONDS), next_time(schedule, now))
-    Schedule.objects.filter(pk=schedule.pk).update(last_at=now, last_problem=problem.sentence[:500], next_at=again)
-    audit.record(connection, "start_backup", key=None, outcome="failed", detail={"schedule": schedule.name, "problem": problem.sentence})
+    Schedule.objects.filter(pk=schedule.pk).update(
+        last_at=now, last_problem=problem.sentence[:500], next_at=again
+    )
+    audit.record(
+        connection,
+        "start_backup",
+        key=None,
+        outcome="failed",
+        detail={"schedule": schedule.name, "problem": problem.sentence},
+    )
     _tell(schedule, "failed", problem.sentence)
 
 
 def _alert_when_old(schedule: Schedule, now: datetime) -> None:
-    newest = services.newest_of(schedule.server.name)
+    newest = newest_of(schedule.server.name)
     if not newest.late or (schedule.alerted_at and now - schedule.alerted_at < timedelta(hours=_ALERT_HOURS)):
         return
     if newest.age is None and not Backup.objects.filter(server=schedule.server.name).exists():
@@ -108,7 +125,14 @@ def _tell(schedule: Schedule, event: str, sentence: str) -> None:
     """POST to the schedule's webhook, if it has one; what comes of it is only logged."""
     if not schedule.webhook.startswith(("http://", "https://")):
         return
-    body = json.dumps({"event": f"backup {event}", "server": schedule.server.name, "schedule": schedule.name, "sentence": sentence}).encode()
+    body = json.dumps(
+        {
+            "event": f"backup {event}",
+            "server": schedule.server.name,
+            "schedule": schedule.name,
+            "sentence": sentence,
+        }
+    ).encode()
     request = urllib.request.Request(schedule.webhook, body, {"Content-Type": "application/json"})
     try:
         urllib.request.urlopen(request, timeout=_WEBHOOK_SECONDS).close()
@@ -149,10 +173,19 @@ def _verify_again(now: datetime) -> None:
 
     if Job.objects.filter(kind="verify_backup", state__in=Job.UNFINISHED).exists():
         return
-    due = Backup.objects.filter(state=State.LOADED, verified_at__lt=now - timedelta(days=_REVERIFY_DAYS), schedule__isnull=False)
+    due = Backup.objects.filter(
+        state=State.LOADED, verified_at__lt=now - timedelta(days=_REVERIFY_DAYS), schedule__isnull=False
+    )
     backup = due.order_by("verified_at").first()
     if backup is not None:
-        start_job(Actor(None, "weekly check"), "verify_backup", title=f"Verify {backup} again", server=backup.server, params={"backup": str(backup.pk)}, unit="bytes")
+        start_job(
+            Actor(None, "weekly check"),
+            "verify_backup",
+            title=f"Verify {backup} again",
+            server=backup.server,
+            params={"backup": str(backup.pk)},
+            unit="bytes",
+        )
 
 
 __all__ = ["apply_retention", "close_idle", "kept", "next_time", "run_due"]

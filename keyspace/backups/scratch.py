@@ -95,7 +95,12 @@ def scratch_root() -> Path:
 
 
 def start_scratch(
-    file: Path | None = None, *, progress: Progress = _SILENT, used_memory: int = 0, distrust: bool = False, frozen: bool = True
+    file: Path | None = None,
+    *,
+    progress: Progress = _SILENT,
+    used_memory: int = 0,
+    distrust: bool = False,
+    frozen: bool = True,
 ) -> Scratch:
     """A server that has loaded `file` (an RDB), or is empty. `frozen`: TTLs stand still as of the file.
 
@@ -117,7 +122,9 @@ def _refuse_too_big(used_memory: int) -> None:
     free = available_memory()
     limit = min(free - _RESERVE_BYTES, int(getattr(settings, "SCRATCH_MEMORY", 0)) or free)
     if used_memory > limit:
-        raise NotReadable(f"it needs about {used_memory / 1e6:.0f} MB of memory and {max(0, limit) / 1e6:.0f} MB may be used here")
+        raise NotReadable(
+            f"it needs about {used_memory / 1e6:.0f} MB of memory and {max(0, limit) / 1e6:.0f} MB may be used here"
+        )
 
 
 def available_memory() -> int:
@@ -135,14 +142,20 @@ def _start(binary: Path, file: Path | None, progress: Progress, *, distrust: boo
     options = {
         "port": "0", "unixsocket": str(directory / "s"), "unixsocketperm": "700", "dir": str(directory), "save": "", "appendonly": "no",
         "databases": str(DATABASES), "dbfilename": "backup.rdb", "sanitize-dump-payload": "yes" if distrust else "no",
-        "stop-writes-on-bgsave-error": "no", "enable-debug-command": "local", "logfile": "", "rdbcompression": "no", "list-compress-depth": "0",
+        "stop-writes-on-bgsave-error": "no", "enable-debug-command": "local", "logfile": "", "rdbcompression": "no",
     }  # fmt: skip
     options |= {"replicaof": "127.0.0.1 1"} if frozen else {}
     options |= {"import-mode": "yes"} if valkey and frozen else {}
     if file is not None:
         (directory / "backup.rdb").symlink_to(file.absolute())
-    words = [word for name, value in options.items() for word in (f"--{name}", *(value.split() if name == "replicaof" else [value]))]
-    scratch = Scratch(directory, spawn([binary, *words], directory=directory, log=directory / "log"), valkey and frozen)
+    words = [
+        word
+        for name, value in options.items()
+        for word in (f"--{name}", *(value.split() if name == "replicaof" else [value]))
+    ]
+    scratch = Scratch(
+        directory, spawn([binary, *words], directory=directory, log=directory / "log"), valkey and frozen
+    )
     try:
         _await(scratch, progress)
         if scratch.frozen:
@@ -196,12 +209,24 @@ def _resident(pid: int) -> int:
 
 def _why_ended(log: str) -> Exception:
     """From the server's last words: a file it does not understand, or one that is damaged, and where."""
-    said = [line.partition(" # ")[2] or line.partition(" * ")[2] or line for line in log.splitlines() if line.strip()]
+    said = [
+        line.partition(" # ")[2] or line.partition(" * ")[2] or line
+        for line in log.splitlines()
+        if line.strip()
+    ]
     for line in said:
         if any(words in line.lower() for words in _FOREIGN):
             return NotReadable(f"the server here cannot read it: {line.strip().rstrip('.')}"[:300])
     telling = [line for line in said if "RDB reading" in line or "CRC error" in line or "hort read" in line]
-    reason = telling[0] if telling else "it crashed on it" if "STACK TRACE" in log else said[-1] if said else "it said nothing"
+    reason = (
+        telling[0]
+        if telling
+        else "it crashed on it"
+        if "STACK TRACE" in log
+        else said[-1]
+        if said
+        else "it said nothing"
+    )
     return Damaged(f"a server could not load it: {_plain(reason)}"[:300])
 
 

@@ -70,9 +70,15 @@ class Opener:
     def __init__(self, source: IO[bytes], secret: bytes | None) -> None:
         head = source.read(24)
         if secret is None:
-            raise Unavailable("This backup is sealed and no key is set here.", "Set CONSOLE_BACKUP_KEY to the key it was made with.")
+            raise Unavailable(
+                "This backup is sealed and no key is set here.",
+                "Set CONSOLE_BACKUP_KEY to the key it was made with.",
+            )
         if len(head) < 24 or head[8:16] != _mark(secret):
-            raise Unavailable("This backup is sealed with another key.", "Set CONSOLE_BACKUP_KEY to the key it was made with.")
+            raise Unavailable(
+                "This backup is sealed with another key.",
+                "Set CONSOLE_BACKUP_KEY to the key it was made with.",
+            )
         self._source, self._gcm, self._prefix = source, AESGCM(secret), head[16:24]
         self._number, self._plain, self._ended = 0, bytearray(), False
         self._next = source.read(CHUNK + _TAG)

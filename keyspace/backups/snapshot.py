@@ -35,9 +35,16 @@ def save_snapshot(client: Client, progress: Progress) -> Saved:
     behind = bool(before.get("aof_rewrite_in_progress"))
     _ask(client, ["BGSAVE", "SCHEDULE"] if behind else ["BGSAVE"])
     saves = _saves(client, before)
-    _await(client, progress, lambda info: saves(info) and not info.get("rdb_bgsave_in_progress"), "rdb_bgsave_in_progress")
+    _await(
+        client,
+        progress,
+        lambda info: saves(info) and not info.get("rdb_bgsave_in_progress"),
+        "rdb_bgsave_in_progress",
+    )
     info = client.info("persistence")
-    return _outcome(info, client, info.get("rdb_last_bgsave_status") == "ok", info.get("rdb_last_bgsave_time_sec"))
+    return _outcome(
+        info, client, info.get("rdb_last_bgsave_status") == "ok", info.get("rdb_last_bgsave_time_sec")
+    )
 
 
 def _saves(client: Client, before: dict[str, Any]) -> Callable[[dict[str, Any]], bool]:
@@ -79,7 +86,9 @@ def rewrite_aof(client: Client, progress: Progress) -> Saved:
 
     _await(client, progress, ended, "aof_rewrite_in_progress")
     info = client.info("persistence")
-    return _outcome(info, client, info.get("aof_last_bgrewrite_status") == "ok", info.get("aof_last_rewrite_time_sec"))
+    return _outcome(
+        info, client, info.get("aof_last_bgrewrite_status") == "ok", info.get("aof_last_rewrite_time_sec")
+    )
 
 
 def _ask(client: Client, words: list[str]) -> None:
@@ -87,7 +96,9 @@ def _ask(client: Client, words: list[str]) -> None:
         client.execute_command(*words)
     except redis.ResponseError as error:
         if "in progress" in str(error).lower():
-            raise Conflict(f"The server refused: {error}.", "Wait until what is running has ended.") from error
+            raise Conflict(
+                f"The server refused: {error}.", "Wait until what is running has ended."
+            ) from error
         raise
 
 
@@ -100,7 +111,9 @@ def _await(client: Client, progress: Progress, ended: Callable[[dict[str, Any]],
         except (redis.ConnectionError, redis.TimeoutError) as error:
             lost = lost or time.monotonic()
             if time.monotonic() - lost > _LOST_SECONDS:
-                raise Unavailable("The server went away while it was saving; how the save ended is not known.") from error
+                raise Unavailable(
+                    "The server went away while it was saving; how the save ended is not known."
+                ) from error
             info = {}
         if info and ended(info):
             return

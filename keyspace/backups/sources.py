@@ -28,7 +28,11 @@ def find_nodes(client: Client, endpoint: Endpoint, *, replicas: bool = True) -> 
     if info.get("role") == "slave":
         return [Node(f"replica {_place(endpoint)}", endpoint, endpoint)]
     found = _healthy_replica(endpoint, info) if replicas else None
-    return [Node(f"replica {_place(found)}", found, endpoint) if found else Node(f"primary {_place(endpoint)}", endpoint, endpoint)]
+    return [
+        Node(f"replica {_place(found)}", found, endpoint)
+        if found
+        else Node(f"primary {_place(endpoint)}", endpoint, endpoint)
+    ]
 
 
 def _place(endpoint: Endpoint) -> str:
@@ -38,7 +42,11 @@ def _place(endpoint: Endpoint) -> str:
 def _healthy_replica(endpoint: Endpoint, info: dict[str, Any]) -> Endpoint | None:
     for number in range(int(info.get("connected_slaves", 0))):
         facts = info.get(f"slave{number}")
-        if isinstance(facts, dict) and facts.get("state") == "online" and int(facts.get("lag", 99)) <= _LAG_SECONDS:
+        if (
+            isinstance(facts, dict)
+            and facts.get("state") == "online"
+            and int(facts.get("lag", 99)) <= _LAG_SECONDS
+        ):
             found = replace(endpoint, host=str(facts["ip"]), port=int(facts["port"]), socket="")
             if int(facts["port"]) and _is_synced(found):
                 return found
@@ -50,7 +58,11 @@ def _is_synced(endpoint: Endpoint) -> bool:
     try:
         with open_client(replace(endpoint, timeout=_PROBE_SECONDS, connect_timeout=_PROBE_SECONDS)) as client:
             info = client.info("replication")
-            return info.get("role") == "slave" and info.get("master_link_status") == "up" and not info.get("master_sync_in_progress")
+            return (
+                info.get("role") == "slave"
+                and info.get("master_link_status") == "up"
+                and not info.get("master_sync_in_progress")
+            )
     except (redis.RedisError, OSError):
         return False
 
@@ -59,12 +71,20 @@ def cluster_shards(client: Client) -> list[list[tuple[str, int, bool]]]:
     """For each shard that serves slots: (host, port, is primary) of its nodes, the primary first."""
     shards: dict[str, list[tuple[str, int, bool]]] = {}
     nodes = client.execute_command("CLUSTER NODES")
-    rows = [(address, facts) for address, facts in nodes.items() if facts["connected"] or "myself" in facts["flags"]]
+    rows = [
+        (address, facts)
+        for address, facts in nodes.items()
+        if facts["connected"] or "myself" in facts["flags"]
+    ]
     for primary in (True, False):
         for address, facts in rows:
             host, _, port = address.rpartition(":")
             flags = facts["flags"]
-            if "fail" in flags.replace("fail?", "").split(",") or "noaddr" in flags or ("master" in flags) != primary:
+            if (
+                "fail" in flags.replace("fail?", "").split(",")
+                or "noaddr" in flags
+                or ("master" in flags) != primary
+            ):
                 continue
             owner = facts["node_id"] if primary else facts["master_id"]
             if not primary and owner in shards or primary and facts["slots"]:
@@ -73,9 +93,19 @@ def cluster_shards(client: Client) -> list[list[tuple[str, int, bool]]]:
 
 
 def _shard(endpoint: Endpoint, shard: list[tuple[str, int, bool]], replicas: bool) -> Node:
-    endpoints = [(replace(endpoint, host=host or endpoint.host, port=port, socket=""), primary) for host, port, primary in shard]
+    endpoints = [
+        (replace(endpoint, host=host or endpoint.host, port=port, socket=""), primary)
+        for host, port, primary in shard
+    ]
     primary = endpoints[0][0]
     for candidate, is_primary in endpoints[1:] if replicas else []:
         if not is_primary and _is_synced(candidate):
             return Node(f"replica {candidate.address}", candidate, primary)
     return Node(f"primary {primary.address}", primary, primary)
+
+
+def product_of(info: dict[str, Any]) -> str:
+    """`Valkey 9.1.2`, from INFO."""
+    if "valkey_version" in info:
+        return f"Valkey {info['valkey_version']}"
+    return f"Redis {info.get('redis_version', '')}".strip()

@@ -154,16 +154,25 @@ def _upload(away: Any, path: Path, name: str) -> None:
     try:
         with path.open("rb") as source:
             if away.save(name, File(source)) != name:
-                raise Unavailable("The storage would not take the file under its name.", "A file of that name is there already.")
+                raise Unavailable(
+                    "The storage would not take the file under its name.",
+                    "A file of that name is there already.",
+                )
         with path.open("rb") as here, away.open(name, "rb") as there:
             if hashlib.file_digest(here, "sha256").digest() != _digest(there):
-                raise Unavailable("The storage holds something else than what was sent.", "The upload was removed; try again.")
+                raise Unavailable(
+                    "The storage holds something else than what was sent.",
+                    "The upload was removed; try again.",
+                )
     except BaseException as error:
         with contextlib.suppress(Exception):
             away.delete(name)
         if isinstance(error, Unavailable):
             raise
-        raise Unavailable(f"The backup storage failed: {type(error).__name__}.", "Nothing of this backup was kept; try again.") from error
+        raise Unavailable(
+            f"The backup storage failed: {type(error).__name__}.",
+            "Nothing of this backup was kept; try again.",
+        ) from error
     path.unlink()
 
 
@@ -180,7 +189,9 @@ def open_raw(name: str) -> IO[bytes]:
     try:
         return away.open(name, "rb") if away is not None else (directory() / name).open("rb")
     except FileNotFoundError:
-        raise NotFound("The file of this backup is gone from the store.", "Somebody may have removed it there.") from None
+        raise NotFound(
+            "The file of this backup is gone from the store.", "Somebody may have removed it there."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -202,7 +213,9 @@ def local_path(name: str) -> Iterator[Path]:
     here = directory() / name
     if remote() is None and not sealed.is_sealed(here):
         if not here.is_file():
-            raise NotFound("The file of this backup is gone from the store.", "Somebody may have removed it there.")
+            raise NotFound(
+                "The file of this backup is gone from the store.", "Somebody may have removed it there."
+            )
         yield here
         return
     copy = parts_directory() / f"copy~{uuid.uuid4().hex}"

@@ -1,7 +1,8 @@
 """The readable form of a key: its value by type, in pieces of bounded size, as JSON; any engine can take it back.
 
 Bytes that are UTF-8 stand as text, others as ``{"b64": "..."}``. A piece is a dict with "value" (and for a stream "groups"); a big key
-has several. Line form (`to_line`): ``{"db": 0, "name": ..., "type": "hash", "expires": 1795549138781, "part": 0, "last": true, "value": [...]}``.
+has several. A line:
+``{"db": 0, "name": ..., "type": "hash", "expires": 1795549138781, "part": 0, "last": true, "value": [...]}``.
 """
 
 import base64
@@ -62,7 +63,9 @@ def read_typed(client: Client, db: int, name: bytes, kind: str, expires: int | N
     """The key in pieces. Raises NotTyped for a type without a readable form; nothing for a key that vanished."""
     reader = _READERS.get(kind)
     if reader is None:
-        raise NotTyped(f"Keys of the type {kind} have no readable form.", "An archive or a pull keeps them as they are.")
+        raise NotTyped(
+            f"Keys of the type {kind} have no readable form.", "An archive or a pull keeps them as they are."
+        )
     held: Piece | None = None
     part = 0
     for piece in reader(client, name):
@@ -114,7 +117,11 @@ def _read_zset(client: Client, name: bytes) -> Iterator[Piece]:
 def _read_hash(client: Client, name: bytes) -> Iterator[Piece]:
     for page in _scanned(client.hscan_iter(name, count=PIECE)):
         ends = _field_expiries(client, name, [field for field, _ in page])
-        yield {"value": [[pack(f), pack(v), *([end] if end else [])] for (f, v), end in zip(page, ends, strict=True)]}
+        yield {
+            "value": [
+                [pack(f), pack(v), *([end] if end else [])] for (f, v), end in zip(page, ends, strict=True)
+            ]
+        }
 
 
 def _field_expiries(client: Client, name: bytes, fields: list[bytes]) -> list[int | None]:
@@ -135,15 +142,24 @@ def _read_stream(client: Client, name: bytes) -> Iterator[Piece]:
     """Entries in pieces; the last piece is the stream's own numbers and its groups."""
     at = b"-"
     while entries := client.execute_command("XRANGE", name, at, "+", "COUNT", PIECE):
-        yield {"value": [[pack(entry_id), [pack(word) for word in words]] for entry_id, words in _plain(entries)]}
+        yield {
+            "value": [[pack(entry_id), [pack(word) for word in words]] for entry_id, words in _plain(entries)]
+        }
         at = b"(" + entries[-1][0]
-    yield {"value": [], **_stream_numbers(client, name), "groups": [_group(client, name, g) for g in client.xinfo_groups(name)]}
+    yield {
+        "value": [],
+        **_stream_numbers(client, name),
+        "groups": [_group(client, name, g) for g in client.xinfo_groups(name)],
+    }
 
 
 def _plain(entries: list[Any]) -> Iterator[tuple[bytes, list[bytes]]]:
     """redis-py may turn an entry's words into a dict."""
     for entry_id, words in entries:
-        yield entry_id, [word for pair in words.items() for word in pair] if isinstance(words, dict) else words
+        yield (
+            entry_id,
+            [word for pair in words.items() for word in pair] if isinstance(words, dict) else words,
+        )
 
 
 def _stream_numbers(client: Client, name: bytes) -> Piece:
@@ -161,7 +177,10 @@ def _group(client: Client, name: bytes, group: dict[str, Any]) -> Piece:
     pending: list[Any] = []
     at = "-"
     while page := client.xpending_range(name, title, min=at, max="+", count=PIECE):
-        pending += [[pack(p["message_id"]), pack(p["consumer"]), p["time_since_delivered"], p["times_delivered"]] for p in page]
+        pending += [
+            [pack(p["message_id"]), pack(p["consumer"]), p["time_since_delivered"], p["times_delivered"]]
+            for p in page
+        ]
         at = "(" + cast(bytes, page[-1]["message_id"]).decode()
     return {
         "name": pack(title), "last_id": pack(group["last-delivered-id"]), "read": group.get("entries-read"),
@@ -175,70 +194,22 @@ _READERS = {
 }  # fmt: skip
 
 
-def write_commands(name: bytes, kind: str, piece: Piece) -> list[Command]:
-    """The commands that add a piece to the key `name`. Raises ValueError for a piece that is not understood."""
-    value = piece["value"]
-    if kind == "string":
-        return [("APPEND" if piece.get("append") else "SET", name, unpack(value))]
-    if kind == "ReJSON-RL":
-        return [("JSON.SET", name, "$", unpack(value))]
-    if kind == "stream":
-        return _stream_commands(name, piece)
-    if not isinstance(value, list):
-        raise ValueError("the value is not a list")
-    if kind == "list":
-        return [("RPUSH", name, *map(unpack, value))] if value else []
-    if kind == "set":
-        return [("SADD", name, *map(unpack, value))] if value else []
-    if kind == "zset":
-        return [("ZADD", name, *(word for member, score in value for word in (str(score), unpack(member))))] if value else []
-    if kind == "hash":
-        return _hash_commands(name, value)
-    raise ValueError(f"the type {kind!r} is not known")
-
-
-def _hash_commands(name: bytes, rows: list[Any]) -> list[Command]:
-    if not rows:
-        return []
-    commands: list[Command] = [("HSET", name, *(unpack(word) for row in rows for word in row[:2]))]
-    ends: dict[int, list[bytes]] = {}
-    for row in rows:
-        if len(row) > 2:
-            ends.setdefault(int(row[2]), []).append(unpack(row[0]))
-    return commands + [("HPEXPIREAT", name, end, "FIELDS", len(fields), *fields) for end, fields in ends.items()]
-
-
-def _stream_commands(name: bytes, piece: Piece) -> list[Command]:
-    commands: list[Command] = [("XADD", name, unpack(at), *map(unpack, words)) for at, words in piece["value"]]
-    groups = piece.get("groups") or []
-    if "last_id" not in piece:
-        return commands
-    last = unpack(piece["last_id"])
-    # An empty stream exists only through something that was added, or through a group.
-    commands += [("XGROUP", "CREATE", name, b"\x00", "$", "MKSTREAM"), ("XGROUP", "DESTROY", name, b"\x00")]
-    more: Command = ("ENTRIESADDED", piece["added"], "MAXDELETEDID", unpack(piece["deleted"])) if piece.get("added") is not None else ()
-    commands += [("XSETID", name, last, *more)] if last != b"0-0" else []
-    for group in groups:
-        commands += _group_commands(name, group)
-    return commands
-
-
-def _group_commands(name: bytes, group: Piece) -> list[Command]:
-    title = unpack(group["name"])
-    read: Command = ("ENTRIESREAD", group["read"]) if group.get("read") is not None else ()
-    commands: list[Command] = [("XGROUP", "CREATE", name, title, unpack(group["last_id"]), *read)]
-    commands += [("XGROUP", "CREATECONSUMER", name, title, unpack(consumer)) for consumer in group["consumers"]]
-    for entry, consumer, idle, times in group["pending"]:
-        commands.append(
-            ("XCLAIM", name, title, unpack(consumer), 0, unpack(entry), "IDLE", int(idle), "RETRYCOUNT", int(times), "FORCE", "JUSTID")
-        )
-    return commands
-
-
 def to_line(piece: TypedPiece) -> bytes:
     """One line of the readable form."""
-    head = {"db": piece.db, "name": pack(piece.name), "type": piece.type, "expires": piece.expires, "part": piece.part, "last": piece.last}
-    return json.dumps(head | piece.piece, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+    head = {
+        "db": piece.db,
+        "name": pack(piece.name),
+        "type": piece.type,
+        "expires": piece.expires,
+        "part": piece.part,
+        "last": piece.last,
+    }
+    return (
+        json.dumps(head | piece.piece, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "surrogatepass"
+        )
+        + b"\n"
+    )
 
 
 def from_line(line: bytes) -> TypedPiece:

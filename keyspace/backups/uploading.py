@@ -24,7 +24,12 @@ def take_upload(connection: Connection, chunks: Iterator[bytes], label: str) -> 
     first = next(chunks, b"")
     while len(first) < 16 and (more := next(chunks, b"")):
         first += more
-    backup = Backup(server=connection.server.name, kind=Backup.Kind.UPLOAD, person=connection.actor.name, reason=label[:200])
+    backup = Backup(
+        server=connection.server.name,
+        kind=Backup.Kind.UPLOAD,
+        person=connection.actor.name,
+        reason=label[:200],
+    )
     ending = _ending(first)
     checker = RdbChecker() if ending == ".rdb" else None
     with store.Part(f"{backup.pk}/0{ending}") as part:
@@ -32,9 +37,19 @@ def take_upload(connection: Connection, chunks: Iterator[bytes], label: str) -> 
             _write(itertools.chain([first], chunks), part, checker)
             head = checker.finish() if checker else None
         except Damaged as error:
-            raise BadInput(f"This file is not a whole backup: {error.reason}.", "Nothing was kept.") from error
+            raise BadInput(
+                f"This file is not a whole backup: {error.reason}.", "Nothing was kept."
+            ) from error
         kept = part.commit()
-    backup.files = [{"name": kept.name, "size": kept.size, "sha256": kept.sha256, "node": "", "used_memory": head.used_memory if head else 0}]
+    backup.files = [
+        {
+            "name": kept.name,
+            "size": kept.size,
+            "sha256": kept.sha256,
+            "node": "",
+            "used_memory": head.used_memory if head else 0,
+        }
+    ]
     backup.size, backup.state = kept.size, Backup.State.WHOLE
     backup.format = head.magic if head else "archive" if ending == ".ksarch" else "readable"
     backup.product = _product(head.facts) if head else ""
@@ -50,7 +65,10 @@ def _ending(first: bytes) -> str:
         return ".ksarch"
     if first.startswith((_ZSTD, b'{"form"')):
         return ".jsonl.zst"
-    raise BadInput("This file is neither an RDB nor an export of this console.", "Choose a dump.rdb, a .ksarch or a .jsonl.zst file.")
+    raise BadInput(
+        "This file is neither an RDB nor an export of this console.",
+        "Choose a dump.rdb, a .ksarch or a .jsonl.zst file.",
+    )
 
 
 def _write(chunks: Iterator[bytes], part: store.Part, checker: RdbChecker | None) -> None:

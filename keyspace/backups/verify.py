@@ -1,4 +1,4 @@
-"""Proving a backup: its structure, then a scratch server that loads it, and the number of keys in each db against what the file's server wrote."""
+"""Proving a backup: its structure, then a scratch server that loads it, and its keys by db against what the file announces."""
 
 import hashlib
 import mmap
@@ -12,7 +12,8 @@ from keyspace.backups import store
 from keyspace.backups.archive import ArchiveReader
 from keyspace.backups.rdb import Damaged, RdbChecker, announced_counts
 from keyspace.backups.readable import read_readable
-from keyspace.backups.restore import Policy, restore_pages, write_typed
+from keyspace.backups.restore import Policy, restore_pages
+from keyspace.backups.restore_typed import write_typed
 from keyspace.backups.scratch import NotReadable, Scratch, find_damage, start_scratch
 from keyspace.models import Backup
 from keyspace.wire import open_wire
@@ -35,12 +36,15 @@ def verify_files(backup: Backup, progress: Progress) -> Verdict:
     total, before = backup.size or 0, 0
     verdicts = []
     for stored in backup.files:
-        offset = before
-        verdicts.append(_verify_file(backup, stored, lambda done, _, offset=offset: progress(offset + done, total)))  # type: ignore[misc]
+        verdicts.append(_verify_file(backup, stored, _shifted(progress, before, total)))
         before += stored["size"]
         if verdicts[-1].state == State.DAMAGED:
             return verdicts[-1]
     return _joined(verdicts)
+
+
+def _shifted(progress: Progress, before: int, total: int) -> Progress:
+    return lambda done, _: progress(before + done, total)
 
 
 def _joined(verdicts: list[Verdict]) -> Verdict:
@@ -49,7 +53,11 @@ def _joined(verdicts: list[Verdict]) -> Verdict:
         for db, count in verdict.keys.items():
             keys[db] = keys.get(db, 0) + count
     unsure = next((verdict for verdict in verdicts if verdict.state != State.LOADED), None)
-    return Verdict(unsure.state, unsure.note, keys) if unsure else Verdict(State.LOADED, next((v.note for v in verdicts if v.note), ""), keys)
+    return (
+        Verdict(unsure.state, unsure.note, keys)
+        if unsure
+        else Verdict(State.LOADED, next((v.note for v in verdicts if v.note), ""), keys)
+    )
 
 
 def _verify_file(backup: Backup, stored: dict[str, Any], progress: Progress) -> Verdict:
@@ -95,7 +103,9 @@ def _verify_rdb(path: Path, stored: dict[str, Any], progress: Progress, *, distr
     with ThreadPoolExecutor(1, "check") as beside:
         checked = beside.submit(check_rdb, path, stored)
         try:
-            scratch = start_scratch(path, progress=progress, used_memory=stored.get("used_memory", 0), distrust=distrust)
+            scratch = start_scratch(
+                path, progress=progress, used_memory=stored.get("used_memory", 0), distrust=distrust
+            )
         except Damaged as error:
             checked.result()  # says better what is wrong, where it sees it
             raise Damaged(error.reason, find_damage(path)) from None
@@ -114,7 +124,11 @@ def _compare(path: Path, counts: dict[int, tuple[int, int]]) -> Verdict:
     with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for db, (count, expires) in counts.items():
             if data.find(announced_counts(db, count, expires)) < 0:
-                return Verdict(State.DAMAGED, f"Damaged: db {db} has {count} keys when loaded, which is not what the file announces.", keys)
+                return Verdict(
+                    State.DAMAGED,
+                    f"Damaged: db {db} has {count} keys when loaded, which is not what the file announces.",
+                    keys,
+                )
     return Verdict(State.LOADED, "", keys)
 
 
@@ -124,9 +138,15 @@ def _load_keys(stored: dict[str, Any], progress: Progress) -> Verdict:
         counts, foreign = load_export(scratch, stored, progress)
         loaded = {db: keys for db, (keys, _) in scratch.counts().items()}
     if foreign:
-        return Verdict(State.UNVERIFIABLE, f"The file is whole, but the server here cannot read {foreign} of its values.", counts)
+        return Verdict(
+            State.UNVERIFIABLE,
+            f"The file is whole, but the server here cannot read {foreign} of its values.",
+            counts,
+        )
     if loaded != counts:
-        return Verdict(State.DAMAGED, "Damaged: another number of keys was loaded than the file says.", loaded)
+        return Verdict(
+            State.DAMAGED, "Damaged: another number of keys was loaded than the file says.", loaded
+        )
     return Verdict(State.LOADED, "", counts)
 
 
@@ -137,7 +157,9 @@ def load_export(scratch: Scratch, stored: dict[str, Any], progress: Progress) ->
             return _load_readable(scratch, source, progress)
         reader = ArchiveReader(source, size=stored["size"])
         policy = Policy("overwrite", "original", expired=True, keep_past=True)
-        report = restore_pages(scratch.client, reader.pages(), policy, progress=lambda report: progress(reader.position, None))
+        report = restore_pages(
+            scratch.client, reader.pages(), policy, progress=lambda report: progress(reader.position, None)
+        )
         return reader.counts.keys, report.failed
 
 

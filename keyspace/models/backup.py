@@ -31,7 +31,9 @@ class Schedule(models.Model):
     keep_daily = models.PositiveIntegerField(default=7)
     keep_weekly = models.PositiveIntegerField(default=4)
     keep_monthly = models.PositiveIntegerField(default=6)
-    max_age_hours = models.PositiveIntegerField(default=26, help_text="Alert when the newest verified backup is older.")
+    max_age_hours = models.PositiveIntegerField(
+        default=26, help_text="Alert when the newest verified backup is older."
+    )
     webhook = models.URLField(blank=True, help_text="Gets a POST of JSON when a backup fails or is too old.")
     next_at = models.DateTimeField(null=True)
     last_at = models.DateTimeField(null=True)

@@ -80,7 +80,11 @@ class Job(models.Model):
     @property
     def seconds(self) -> float | None:
         """How long it has run, or ran."""
-        return ((self.finished_at or timezone.now()) - self.started_at).total_seconds() if self.started_at else None
+        return (
+            ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
+            if self.started_at
+            else None
+        )
 
     @property
     def rate(self) -> int | None:

@@ -28,9 +28,19 @@ Pages = list[list[Dump]]
 
 
 def run() -> Figures:
-    with start_server("valkey9", config={"rdbcompression": "no"}) as source, start_server("valkey9") as target:
+    with (
+        start_server("valkey9", config={"rdbcompression": "no"}) as source,
+        start_server("valkey9") as target,
+    ):
         source.client(socket_timeout=120).execute_command("DEBUG", "POPULATE", KEYS, "key", VALUE_BYTES)
-        return pulls(source) | exports(source) | restores(source, target) | verifies(source) | compares(source) | neighbours(source, target)
+        return (
+            pulls(source)
+            | exports(source)
+            | restores(source, target)
+            | verifies(source)
+            | compares(source)
+            | neighbours(source, target)
+        )
 
 
 def endpoint(server: RunningServer) -> Endpoint:
@@ -100,7 +110,12 @@ def dump_all(bare: Bare) -> None:
     while True:
         at, names = bare.ask(hiredis.pack_command(("SCAN", at, "COUNT", 500)))[0]
         if names:
-            bare.ask(b"".join(hiredis.pack_command(("DUMP", n)) + hiredis.pack_command(("PTTL", n)) for n in names), 2 * len(names))
+            bare.ask(
+                b"".join(
+                    hiredis.pack_command(("DUMP", n)) + hiredis.pack_command(("PTTL", n)) for n in names
+                ),
+                2 * len(names),
+            )
         if at == b"0":
             return
 
@@ -118,14 +133,19 @@ def archived(name: str) -> Iterator[tuple[int, list[Dump]]]:
 def restore(target: RunningServer) -> None:
     client = open_client(endpoint(target))
     client.flushall()
-    report = restore_pages(lambda db: client, archived("bench/0.ksarch"), Policy("skip"), progress=lambda report: None)
+    report = restore_pages(
+        lambda db: client, archived("bench/0.ksarch"), Policy("skip"), progress=lambda report: None
+    )
     assert report.restored == KEYS
 
 
 def bare_restore(bare: Bare, pages: Pages) -> None:
     bare.ask(hiredis.pack_command(("FLUSHALL",)))
     for page in pages:
-        bare.ask(b"".join(hiredis.pack_command(("RESTORE", dump.name, 0, dump.payload)) for dump in page), len(page))
+        bare.ask(
+            b"".join(hiredis.pack_command(("RESTORE", dump.name, 0, dump.payload)) for dump in page),
+            len(page),
+        )
 
 
 def restores(server: RunningServer, target: RunningServer) -> Figures:
@@ -177,7 +197,9 @@ def compares(server: RunningServer) -> Figures:
         part.commit()
     began = time.perf_counter()
     with growth() as grown:
-        found = compare_sides(archived("bench/0.ksarch"), archived("bench/1.ksarch"), progress=lambda done, phase: None)
+        found = compare_sides(
+            archived("bench/0.ksarch"), archived("bench/1.ksarch"), progress=lambda done, phase: None
+        )
     took = time.perf_counter() - began
     assert found.counts["changed"] == KEYS // 100, found.counts
     return {

@@ -59,7 +59,9 @@ def test_a_running_backup_shows_its_bar(admin_client: Client) -> None:
     assert "running already" in again.content.decode()
 
 
-def test_viewers_see_the_list_and_nothing_else(backup: Backup, viewer_client: Client, operator_client: Client, nobody_client: Client) -> None:
+def test_viewers_see_the_list_and_nothing_else(
+    backup: Backup, viewer_client: Client, operator_client: Client, nobody_client: Client
+) -> None:
     for client in (viewer_client, operator_client):
         page = client.get(reverse("backups", args=["test"]))
         assert page.status_code == 200
@@ -106,10 +108,20 @@ def test_restore_one_key_after_a_dry_run(backup: Backup, redis: Any, admin_clien
 
 
 def test_emptying_asks_for_the_servers_name(backup: Backup, redis: Any, admin_client: Client) -> None:
-    order = {"target": "test", "match": "*", "existing": "skip", "ttl": "original", "empty": "on", "act": "restore"}
+    order = {
+        "target": "test",
+        "match": "*",
+        "existing": "skip",
+        "ttl": "original",
+        "empty": "on",
+        "act": "restore",
+    }
     size = redis.dbsize()
     for confirmed in ("", "Test", "tes"):
-        assert admin_client.post(address("backup_restore", backup), order | {"confirmed": confirmed}).status_code == 400
+        assert (
+            admin_client.post(address("backup_restore", backup), order | {"confirmed": confirmed}).status_code
+            == 400
+        )
     assert redis.dbsize() == size
     assert not Job.objects.filter(kind="restore_backup").exists()
 
@@ -130,19 +142,26 @@ def test_download_whole_and_by_range(backup: Backup, admin_client: Client) -> No
     part = admin_client.get(address("backup_download", backup, 0), HTTP_RANGE="bytes=10-19")
     assert (part.status_code, b"".join(part.streaming_content)) == (206, data[10:20])  # type: ignore[arg-type]
     assert part["Content-Range"] == f"bytes 10-19/{len(data)}"
-    assert admin_client.get(address("backup_download", backup, 0), HTTP_RANGE=f"bytes={len(data)}-").status_code == 416
+    assert (
+        admin_client.get(address("backup_download", backup, 0), HTTP_RANGE=f"bytes={len(data)}-").status_code
+        == 416
+    )
     assert admin_client.get(address("backup_download", backup, 7)).status_code == 404
 
 
 def test_upload(backup: Backup, admin_client: Client) -> None:
     data = b"".join(admin_client.get(address("backup_download", backup, 0)).streaming_content)  # type: ignore[arg-type]
     hostile = "../../../../tmp/evil\x00.rdb"
-    response = admin_client.post(reverse("backups_upload", args=["test"]), {"file": SimpleUploadedFile(hostile, data)})
+    response = admin_client.post(
+        reverse("backups_upload", args=["test"]), {"file": SimpleUploadedFile(hostile, data)}
+    )
     assert response.status_code == 302
     run_all()
     uploaded = Backup.objects.get(kind="upload")
     assert uploaded.state == "loaded"
-    bad = admin_client.post(reverse("backups_upload", args=["test"]), {"file": SimpleUploadedFile("x.rdb", b"nonsense")})
+    bad = admin_client.post(
+        reverse("backups_upload", args=["test"]), {"file": SimpleUploadedFile("x.rdb", b"nonsense")}
+    )
     assert bad.status_code == 400
     assert "neither an RDB nor an export" in bad.content.decode()
 
@@ -157,8 +176,8 @@ def test_delete_keeps_the_last_verified(backup: Backup, admin_client: Client) ->
 
 
 SCHEDULE = {
-    "name": "nightly", "kind": "auto", "every": "day", "hours": 6, "at": "03:00", "weekday": 6, "time_zone": "Europe/Berlin", "enabled": "on",
-    "keep_last": 3, "keep_daily": 7, "keep_weekly": 4, "keep_monthly": 6, "max_age_hours": 26, "webhook": "",
+    "name": "nightly", "kind": "auto", "every": "day", "hours": 6, "at": "03:00", "weekday": 6, "time_zone": "Europe/Berlin",
+    "enabled": "on", "keep_last": 3, "keep_daily": 7, "keep_weekly": 4, "keep_monthly": 6, "max_age_hours": 26, "webhook": "",
 }  # fmt: skip
 
 
@@ -174,7 +193,9 @@ def test_schedule(admin_client: Client) -> None:
     assert admin_client.post(edit, SCHEDULE | {"keep_daily": 14}).status_code == 302
     schedule.refresh_from_db()
     assert schedule.keep_daily == 14
-    assert admin_client.post(reverse("backups_remove_schedule", args=["test", schedule.pk])).status_code == 302
+    assert (
+        admin_client.post(reverse("backups_remove_schedule", args=["test", schedule.pk])).status_code == 302
+    )
 
 
 @pytest.mark.parametrize("name", ["backup", "backup_restore"])
@@ -183,10 +204,26 @@ def test_unknown_backups(name: str, admin_client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("match", ""), ("existing", "everything"), ("ttl", "x"), ("db", "-1"), ("target", "elsewhere"), ("names", "???"), ("type", "x")]
+    ("field", "value"),
+    [
+        ("match", ""),
+        ("existing", "everything"),
+        ("ttl", "x"),
+        ("db", "-1"),
+        ("target", "elsewhere"),
+        ("names", "???"),
+        ("type", "x"),
+    ],
 )
 def test_bad_orders(field: str, value: str, backup: Backup, admin_client: Client) -> None:
-    order = {"target": "test", "match": "*", "existing": "skip", "ttl": "original", "act": "dry", field: value}
+    order = {
+        "target": "test",
+        "match": "*",
+        "existing": "skip",
+        "ttl": "original",
+        "act": "dry",
+        field: value,
+    }
     assert admin_client.post(address("backup_restore", backup), order).status_code in (400, 422)
     assert not Job.objects.filter(kind="restore_backup").exists()
 
@@ -215,7 +252,9 @@ def test_cancel_a_waiting_job(admin_client: Client) -> None:
     assert admin_client.post(reverse("backups_start", args=["test"]), {"kind": "pull"}).status_code == 200
 
 
-def test_a_server_that_tells_little(new_server: Callable[..., Any], make_server: Any, admin_client: Client) -> None:
+def test_a_server_that_tells_little(
+    new_server: Callable[..., Any], make_server: Any, admin_client: Client
+) -> None:
     """Without INFO, CONFIG and SYNC the page still stands, and an export is offered with the reason."""
     server = new_server("valkey9", acl=["narrow on >pw ~* &* +@all -config -sync -psync -replconf"])
     make_server(server, "narrow", username="narrow", password="pw")
@@ -226,7 +265,9 @@ def test_a_server_that_tells_little(new_server: Callable[..., Any], make_server:
     assert admin_client.get(reverse("backups", args=["blind"])).status_code == 200
 
 
-def test_a_server_that_is_down(new_server: Callable[..., Any], make_server: Any, admin_client: Client) -> None:
+def test_a_server_that_is_down(
+    new_server: Callable[..., Any], make_server: Any, admin_client: Client
+) -> None:
     server = new_server("valkey9")
     make_server(server, "down")
     server.stop()

@@ -41,7 +41,9 @@ def _fail(run: Run) -> None:
 @pytest.fixture(autouse=True)
 def _kinds() -> Iterator[None]:
     KINDS["count"] = JobKind("count", Permission.BULK, _count, resumable=True)
-    KINDS["once"] = JobKind("once", Permission.BULK, _count, on_interrupt=lambda job: _interrupted.append(job.pk))
+    KINDS["once"] = JobKind(
+        "once", Permission.BULK, _count, on_interrupt=lambda job: _interrupted.append(job.pk)
+    )
     KINDS["fail"] = JobKind("fail", Permission.BULK, _fail)
     yield
     for name in ("count", "once", "fail"):
@@ -147,7 +149,10 @@ def test_once_means_once() -> None:
 def _died(job: Job) -> None:
     """As a process leaves it that was killed: running, with a worker that is no more."""
     Job.objects.filter(pk=job.pk).update(
-        state="running", worker=f"{os.uname().nodename} 999999 1 x", beat_at=timezone.now(), checkpoint={"at": 2, "from": 2}
+        state="running",
+        worker=f"{os.uname().nodename} 999999 1 x",
+        beat_at=timezone.now(),
+        checkpoint={"at": 2, "from": 2},
     )
 
 
@@ -247,7 +252,9 @@ def test_kill_9_in_the_middle_then_resume() -> None:
     job = start(to=60, seconds=0.05)
     name = str(database.settings_dict["NAME"])
     root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", KILLED, name, str(job.pk)], cwd=root, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, name, str(job.pk)], cwd=root, stdout=subprocess.PIPE
+    )
     try:
         wait_for(job, "running", 20)
         while job.done < 10:

@@ -26,8 +26,12 @@ class Command(BaseCommand):
         parser.add_argument("--existing", default="skip", choices=list(EXISTING))
         parser.add_argument("--ttl", default="original", choices=list(TTLS))
         parser.add_argument("--expired", action="store_true", help="also keys that have expired since")
-        parser.add_argument("--empty", action="store_true", help="empty the server first, after a safety backup")
-        parser.add_argument("--confirm", default="", metavar="SERVER", help="with --empty: the server's name once more")
+        parser.add_argument(
+            "--empty", action="store_true", help="empty the server first, after a safety backup"
+        )
+        parser.add_argument(
+            "--confirm", default="", metavar="SERVER", help="with --empty: the server's name once more"
+        )
         parser.add_argument("--for-good", action="store_true", help="really write")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -38,14 +42,19 @@ class Command(BaseCommand):
         )  # fmt: skip
         try:
             target = connect(SHELL, options["to"])
-            job = services.restore_backup(target, backup_id=str(backup.pk), order=order, confirmed=options["confirm"])
+            job = services.restore_backup(
+                target, backup_id=str(backup.pk), order=order, confirmed=options["confirm"]
+            )
         except Problem as problem:
             raise CommandError(str(problem)) from None
         self.report(follow_job(job, self.stderr))
 
     def report(self, job: Job) -> None:
         numbers = ("looked", "new", "same", "different", "expired", "skipped", "restored", "typed", "failed")
-        self.stdout.write("  ".join(f"{name} {job.result[name]}" for name in numbers if job.result.get(name)) or "nothing to restore")
+        self.stdout.write(
+            "  ".join(f"{name} {job.result[name]}" for name in numbers if job.result.get(name))
+            or "nothing to restore"
+        )
         for problem in job.result.get("problems", []):
             self.stdout.write(f"  {problem}")
         if job.result.get("safety"):

@@ -42,7 +42,9 @@ def fill_hash_field_ttl(client: "redis.Redis") -> bool:
     """A hash with a field that expires, where the server has such; False where it has not."""
     try:
         client.hset("hash-ttl", mapping={"stays": 1, "goes": 2})
-        client.execute_command("HPEXPIREAT", "hash-ttl", int(time.time() * 1000) + 3_600_000, "FIELDS", 1, "goes")
+        client.execute_command(
+            "HPEXPIREAT", "hash-ttl", int(time.time() * 1000) + 3_600_000, "FIELDS", 1, "goes"
+        )
     except redis.ResponseError:
         client.delete("hash-ttl")
         return False

@@ -95,7 +95,9 @@ def test_damaged_backup_says_where(redis: Any, connection_as: Callable[..., Any]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_server_killed_in_the_middle_of_a_pull(share: float, new_server: Callable[..., RunningServer]) -> None:
+def test_server_killed_in_the_middle_of_a_pull(
+    share: float, new_server: Callable[..., RunningServer]
+) -> None:
     server = new_server("valkey9")
     server.client().execute_command("DEBUG", "POPULATE", 150_000, "k", 300)
     server.client().config_set("rdbcompression", "no")
@@ -107,7 +109,9 @@ def test_server_killed_in_the_middle_of_a_pull(share: float, new_server: Callabl
             server.kill()
 
     try:
-        pulled = pull.pull_rdb(Endpoint(port=server.port), version="9.1.0", write=got.extend, progress=progress)
+        pulled = pull.pull_rdb(
+            Endpoint(port=server.port), version="9.1.0", write=got.extend, progress=progress
+        )
     except Damaged as error:
         assert "closed the connection" in error.reason
         return
@@ -116,7 +120,9 @@ def test_server_killed_in_the_middle_of_a_pull(share: float, new_server: Callabl
     assert pulled.size == len(got) > whole
 
 
-def test_a_killed_server_leaves_no_backup(new_server: Callable[..., RunningServer], make_server: Any, connection_as: Callable[..., Any]) -> None:
+def test_a_killed_server_leaves_no_backup(
+    new_server: Callable[..., RunningServer], make_server: Any, connection_as: Callable[..., Any]
+) -> None:
     server = new_server("valkey9")
     server.client().execute_command("DEBUG", "POPULATE", 2000, "k", 100)
     server.client().config_set("rdb-key-save-delay", 2000)
@@ -129,7 +135,9 @@ def test_a_killed_server_leaves_no_backup(new_server: Callable[..., RunningServe
     assert left_over() == []
 
 
-def test_cancel_a_pull(new_server: Callable[..., RunningServer], make_server: Any, connection_as: Callable[..., Any]) -> None:
+def test_cancel_a_pull(
+    new_server: Callable[..., RunningServer], make_server: Any, connection_as: Callable[..., Any]
+) -> None:
     server = new_server("valkey9")
     server.client().execute_command("DEBUG", "POPULATE", 2000, "k", 100)
     server.client().config_set("rdb-key-save-delay", 5000)
@@ -152,7 +160,9 @@ def test_cancel_a_pull(new_server: Callable[..., RunningServer], make_server: An
     assert left_over() == []
 
 
-def test_a_full_disk_fails_clean(redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_fails_clean(
+    redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(redis, many=500)
     written = store.Part.write
 
@@ -264,14 +274,22 @@ def test_records_that_lie_about_their_lengths(tmp_path: Path) -> None:
 
 
 def test_readable_lines_that_are_none(tmp_path: Path) -> None:
-    for lines in (b"", b"x\n", b'{"form":"keyspace-readable"}\n[]\n', b'{"form":"keyspace-readable"}\n{"db":0}\n', b"\x28\xb5\x2f\xfd" + b"junk" * 9):
+    for lines in (
+        b"",
+        b"x\n",
+        b'{"form":"keyspace-readable"}\n[]\n',
+        b'{"form":"keyspace-readable"}\n{"db":0}\n',
+        b"\x28\xb5\x2f\xfd" + b"junk" * 9,
+    ):
         (tmp_path / "a").write_bytes(lines)
         with (tmp_path / "a").open("rb") as source, pytest.raises(Damaged):
             list(read_pieces(source))
     assert zlib
 
 
-def test_a_rotten_backup_is_reported_when_it_is_verified_again(redis: Any, connection_as: Callable[..., Any]) -> None:
+def test_a_rotten_backup_is_reported_when_it_is_verified_again(
+    redis: Any, connection_as: Callable[..., Any]
+) -> None:
     from keyspace.backups import services
     from tests.keyspace.backups.test_restoring import finish
 

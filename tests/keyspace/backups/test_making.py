@@ -23,7 +23,9 @@ def run(backup: Backup) -> Backup:
 
 
 @pytest.mark.parametrize("kind", ["pull", "export", "readable"])
-def test_backup_is_whole_and_loaded(kind: str, any_server: RunningServer, make_server: Any, connection_as: Callable[..., Any]) -> None:
+def test_backup_is_whole_and_loaded(
+    kind: str, any_server: RunningServer, make_server: Any, connection_as: Callable[..., Any]
+) -> None:
     with any_server.client() as client, any_server.client(db=5) as other:
         fill(client)
         fill_hash_field_ttl(client)
@@ -44,7 +46,9 @@ def test_backup_is_whole_and_loaded(kind: str, any_server: RunningServer, make_s
 
 
 @pytest.mark.parametrize("kind", ["snapshot", "aof"])
-def test_save_stays_on_the_server(kind: str, any_server: RunningServer, make_server: Any, connection_as: Callable[..., Any]) -> None:
+def test_save_stays_on_the_server(
+    kind: str, any_server: RunningServer, make_server: Any, connection_as: Callable[..., Any]
+) -> None:
     with any_server.client() as client:
         fill(client)
         saves = client.info("persistence").get("rdb_saves", 0)
@@ -69,7 +73,9 @@ def test_a_repeated_form_starts_one_backup(connection_as: Callable[..., Any]) ->
     assert Backup.objects.count() == 1
 
 
-def test_every_shard_of_a_cluster_is_in_one_backup(new_cluster: Callable[..., Any], make_server: Any, connection_as: Callable[..., Any]) -> None:
+def test_every_shard_of_a_cluster_is_in_one_backup(
+    new_cluster: Callable[..., Any], make_server: Any, connection_as: Callable[..., Any]
+) -> None:
     cluster = new_cluster(primaries=3)
     client = cluster.client()
     for number in range(300):

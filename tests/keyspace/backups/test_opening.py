@@ -76,7 +76,10 @@ def test_closed_when_idle(redis: Any, connection_as: Callable[..., Any], setting
     assert not OpenBackup.objects.exists()
 
 
-@pytest.mark.parametrize("kinds", [("pull", "live"), ("export", "live"), ("export", "export"), ("pull", "export"), ("readable", "pull")])
+@pytest.mark.parametrize(
+    "kinds",
+    [("pull", "live"), ("export", "live"), ("export", "export"), ("pull", "export"), ("readable", "pull")],
+)
 def test_compare(kinds: tuple[str, str], redis: Any, connection_as: Callable[..., Any]) -> None:
     fill(redis)
     redis.mset({"session:removed": 1, "session:changed": "before"})

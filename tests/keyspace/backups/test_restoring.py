@@ -1,5 +1,6 @@
 """Round trips: every type through a backup and back, within a generation and across."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 
 from keyspace import job_worker
-from keyspace.backups import making, services
+from keyspace.backups import making, services, transfer
+from keyspace.backups.page import get_backups
 from keyspace.backups.services import RestoreOrder
 from keyspace.errors import BadInput, Conflict, Denied
 from keyspace.models import Backup, Job
@@ -33,11 +35,17 @@ def back_up(connection: Any, kind: str) -> Backup:
 
 
 def restore(connection: Any, backup: Backup, **order: Any) -> Job:
-    return finish(services.restore_backup(connection, backup_id=str(backup.pk), order=RestoreOrder(**({"dry": False} | order))))
+    return finish(
+        services.restore_backup(
+            connection, backup_id=str(backup.pk), order=RestoreOrder(**({"dry": False} | order))
+        )
+    )
 
 
 @pytest.mark.parametrize("kind", ["pull", "export", "readable"])
-def test_every_type_comes_back(kind: str, any_server: RunningServer, make_server: Any, connection_as: Callable[..., Any]) -> None:
+def test_every_type_comes_back(
+    kind: str, any_server: RunningServer, make_server: Any, connection_as: Callable[..., Any]
+) -> None:
     connection = connection_as("admin", server=make_server(any_server))
     with any_server.client() as client:
         fill(client)
@@ -57,8 +65,13 @@ def test_every_type_comes_back(kind: str, any_server: RunningServer, make_server
             assert client.execute_command("HPTTL", "hash-ttl", "FIELDS", 1, "goes")[0] > 3_500_000
 
 
-@pytest.mark.parametrize(("source", "target"), [("redis7", "valkey9"), ("valkey9", "redis7"), ("valkey8", "redis8"), ("valkey9", "valkey8")])
-def test_across_generations(source: str, target: str, make_server: Any, connection_as: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("redis7", "valkey9"), ("valkey9", "redis7"), ("valkey8", "redis8"), ("valkey9", "valkey8")],
+)
+def test_across_generations(
+    source: str, target: str, make_server: Any, connection_as: Callable[..., Any]
+) -> None:
     """Payloads that the target does not take go by their typed form."""
     here, there = shared_server(source), shared_server(target)
     with here.client() as client, there.client() as other:
@@ -70,7 +83,9 @@ def test_across_generations(source: str, target: str, make_server: Any, connecti
         assert contents(other) == contents(client)
 
 
-def test_dry_run_counts_and_writes_nothing(server: RunningServer, redis: Any, connection_as: Callable[..., Any]) -> None:
+def test_dry_run_counts_and_writes_nothing(
+    server: RunningServer, redis: Any, connection_as: Callable[..., Any]
+) -> None:
     redis.mset({"same": 1, "differs": 2, "gone": 3})
     redis.set("expires", 1, px=700)
     connection = connection_as("admin")
@@ -86,7 +101,9 @@ def test_dry_run_counts_and_writes_nothing(server: RunningServer, redis: Any, co
     assert contents(redis) == before
 
 
-@pytest.mark.parametrize(("existing", "value"), [("skip", b"new"), ("different", b"old"), ("overwrite", b"old")])
+@pytest.mark.parametrize(
+    ("existing", "value"), [("skip", b"new"), ("different", b"old"), ("overwrite", b"old")]
+)
 def test_existing_keys(existing: str, value: bytes, redis: Any, connection_as: Callable[..., Any]) -> None:
     redis.set("a\xff", "old")
     connection = connection_as("admin")
@@ -128,7 +145,9 @@ def test_what_expired_comes_back_only_when_asked(redis: Any, connection_as: Call
     assert redis.exists("short")
 
 
-def test_chosen_keys_into_another_db(server: RunningServer, redis: Any, connection_as: Callable[..., Any]) -> None:
+def test_chosen_keys_into_another_db(
+    server: RunningServer, redis: Any, connection_as: Callable[..., Any]
+) -> None:
     redis.mset({"session:1": 1, "session:2": 2, "other": 3})
     connection = connection_as("admin")
     for kind in ("pull", "export", "readable"):
@@ -150,9 +169,15 @@ def test_whole_server_restore_keeps_a_safety_backup(redis: Any, connection_as: C
     redis.delete("a")
     redis.set("later", 1)
     with pytest.raises(BadInput, match="type its name"):
-        services.restore_backup(connection, backup_id=str(backup.pk), order=RestoreOrder(dry=False, empty=True))
+        services.restore_backup(
+            connection, backup_id=str(backup.pk), order=RestoreOrder(dry=False, empty=True)
+        )
     assert redis.exists("later")
-    job = finish(services.restore_backup(connection, backup_id=str(backup.pk), order=RestoreOrder(dry=False, empty=True), confirmed="test"))
+    job = finish(
+        services.restore_backup(
+            connection, backup_id=str(backup.pk), order=RestoreOrder(dry=False, empty=True), confirmed="test"
+        )
+    )
     assert job.state == "done", job.problem
     assert sorted(redis.keys()) == [b"a", b"b"]
     assert job.result["counts"] == {"0": 2}
@@ -163,7 +188,9 @@ def test_whole_server_restore_keeps_a_safety_backup(redis: Any, connection_as: C
     assert redis.exists("later")
 
 
-def test_restore_into_a_cluster(new_cluster: Callable[..., Any], redis: Any, make_server: Any, connection_as: Callable[..., Any]) -> None:
+def test_restore_into_a_cluster(
+    new_cluster: Callable[..., Any], redis: Any, make_server: Any, connection_as: Callable[..., Any]
+) -> None:
     redis.mset({f"key:{number}": number for number in range(200)})
     backup = back_up(connection_as("admin"), "pull")
     cluster = new_cluster(primaries=3)
@@ -176,10 +203,10 @@ def test_restore_into_a_cluster(new_cluster: Callable[..., Any], redis: Any, mak
 def test_only_admins(role: str, redis: Any, connection_as: Callable[..., Any]) -> None:
     backup = back_up(connection_as("admin"), "export")
     weak = connection_as(role)
-    assert [found.pk for found in services.get_backups(weak).backups] == [backup.pk]
+    assert [found.pk for found in get_backups(weak).backups] == [backup.pk]
     for refused in (
         lambda: services.start_backup(weak, kind="pull"), lambda: services.open_backup(weak, backup_id=str(backup.pk)),
-        lambda: services.delete_backup(weak, backup_id=str(backup.pk)), lambda: services.download_backup(weak, backup_id=str(backup.pk)),
+        lambda: services.delete_backup(weak, backup_id=str(backup.pk)), lambda: transfer.download_backup(weak, backup_id=str(backup.pk)),
         lambda: services.restore_backup(weak, backup_id=str(backup.pk), order=RestoreOrder()),
         lambda: services.compare_backup(weak, backup_id=str(backup.pk)), lambda: services.verify_backup(weak, backup_id=str(backup.pk)),
     ):  # fmt: skip
@@ -196,3 +223,37 @@ def test_the_last_verified_backup_stays(redis: Any, connection_as: Callable[...,
     back_up(connection, "pull")
     services.delete_backup(connection, backup_id=str(first.pk))
     assert Backup.objects.count() == 1
+
+
+@pytest.mark.parametrize("kind", ["pull", "export"])
+def test_function_libraries_come_back(kind: str, redis: Any, connection_as: Callable[..., Any]) -> None:
+    redis.function_load("#!lua name=lib\nredis.register_function('one', function() return 1 end)")
+    redis.set("a", 1)
+    connection = connection_as("admin")
+    backup = back_up(connection, kind)
+    redis.function_flush()
+    redis.flushall()
+    job = restore(connection, backup)
+    assert job.result["functions"] == "The function libraries were restored."
+    assert redis.fcall("one", 0) == 1
+    again = restore(connection, backup)
+    assert "already exists" in again.result["functions"]
+    redis.function_flush()
+
+
+def test_a_restore_that_is_killed_is_resumed(redis: Any, connection_as: Callable[..., Any]) -> None:
+    """Nothing is lost or done twice: what is there is skipped, what was emptied is not emptied again."""
+    redis.mset({f"key:{number}": number for number in range(500)})
+    connection = connection_as("admin")
+    backup = back_up(connection, "export")
+    order = RestoreOrder(dry=False, empty=True)
+    job = services.restore_backup(connection, backup_id=str(backup.pk), order=order, confirmed="test")
+    checkpoint = {"safety": str(backup.pk), "emptied": True}
+    died = f"{os.uname().nodename} 999999 1 x"
+    Job.objects.filter(pk=job.pk).update(state="running", worker=died, checkpoint=checkpoint)
+    redis.delete("key:7")
+    redis.set("written meanwhile", 1)
+    assert job_worker.recover_jobs() == 1
+    assert finish(job).state == "done"
+    assert redis.get("key:7") == b"7"
+    assert redis.exists("written meanwhile")

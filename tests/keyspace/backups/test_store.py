@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keyspace.backups import sealed, services, store, verify
+from keyspace.backups import sealed, services, store, transfer, verify
 from keyspace.backups.rdb import Damaged
 from keyspace.errors import BadInput, NotFound, Unavailable
 from keyspace.models import Backup
@@ -69,14 +69,23 @@ def test_a_sealed_file_cannot_be_changed_cut_or_reordered(settings: Any) -> None
     first, second = good[24 : 24 + step], good[24 + step : 24 + 2 * step]
     flipped = bytearray(good)
     flipped[1000] ^= 1
-    for bad in (bytes(flipped), good[:-1], good[: 24 + step], good[: 24 + 2 * step], good[:24] + second + first + good[24 + 2 * step :], good + b"x"):
+    for bad in (
+        bytes(flipped),
+        good[:-1],
+        good[: 24 + step],
+        good[: 24 + 2 * step],
+        good[:24] + second + first + good[24 + 2 * step :],
+        good + b"x",
+    ):
         path.write_bytes(bad)
         with pytest.raises(Damaged):
             read("sealed/2.rdb")
 
 
 @pytest.mark.parametrize("kind", ["pull", "export"])
-def test_sealed_backups_verify_and_restore(kind: str, redis: Any, settings: Any, connection_as: Callable[..., Any]) -> None:
+def test_sealed_backups_verify_and_restore(
+    kind: str, redis: Any, settings: Any, connection_as: Callable[..., Any]
+) -> None:
     settings.BACKUP_KEY = "a long secret"
     fill(redis)
     before = contents(redis)
@@ -108,13 +117,27 @@ def bucket(s3: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     name = f"backups-{os.urandom(4).hex()}"
     client = boto3.client("s3", endpoint_url=s3, **keys)
     client.create_bucket(Bucket=name)
-    options = {"bucket_name": name, "endpoint_url": s3, "file_overwrite": False, "max_memory_size": 1024 * 1024, "access_key": "test", "secret_key": "test"}
-    settings.STORAGES = settings.STORAGES | {"backups": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options | {"region_name": "us-east-1"}}}
+    options = {
+        "bucket_name": name,
+        "endpoint_url": s3,
+        "file_overwrite": False,
+        "max_memory_size": 1024 * 1024,
+        "access_key": "test",
+        "secret_key": "test",
+    }
+    settings.STORAGES = settings.STORAGES | {
+        "backups": {
+            "BACKEND": "storages.backends.s3.S3Storage",
+            "OPTIONS": options | {"region_name": "us-east-1"},
+        }
+    }
     return client, name
 
 
 @pytest.mark.parametrize("key", ["", "a long secret"])
-def test_backups_in_a_bucket(key: str, bucket: Any, redis: Any, settings: Any, connection_as: Callable[..., Any]) -> None:
+def test_backups_in_a_bucket(
+    key: str, bucket: Any, redis: Any, settings: Any, connection_as: Callable[..., Any]
+) -> None:
     client, name = bucket
     settings.BACKUP_KEY = key
     fill(redis)
@@ -122,7 +145,9 @@ def test_backups_in_a_bucket(key: str, bucket: Any, redis: Any, settings: Any, c
     connection = connection_as("admin")
     backup = back_up(connection, "pull")
     assert backup.state == "loaded", backup.state_note
-    assert [row["Key"] for row in client.list_objects_v2(Bucket=name)["Contents"]] == [backup.files[0]["name"]]
+    assert [row["Key"] for row in client.list_objects_v2(Bucket=name)["Contents"]] == [
+        backup.files[0]["name"]
+    ]
     assert not (store.directory() / backup.files[0]["name"]).exists()
     redis.flushall()
     restore(connection, backup)
@@ -133,7 +158,9 @@ def test_backups_in_a_bucket(key: str, bucket: Any, redis: Any, settings: Any, c
     assert backup.state == "damaged"
 
 
-def test_a_storage_that_fails_half_way(bucket: Any, redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_that_fails_half_way(
+    bucket: Any, redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     client, name = bucket
     from storages.backends.s3 import S3Storage
 
@@ -175,7 +202,7 @@ def test_download_by_range(key: str, redis: Any, settings: Any, connection_as: C
     fill(redis, many=3000)
     connection = connection_as("admin")
     backup = back_up(connection, "pull")
-    file = services.download_backup(connection, backup_id=str(backup.pk))
+    file = transfer.download_backup(connection, backup_id=str(backup.pk))
     whole = b"".join(file.chunks())
     assert hashlib.sha256(whole).hexdigest() == backup.files[0]["sha256"]
     assert b"".join(file.chunks(100, 999)) == whole[100:1000]
@@ -188,36 +215,49 @@ def pieces(data: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("kind", ["pull", "export", "readable"])
-def test_an_uploaded_backup_is_as_good_as_ours(kind: str, redis: Any, connection_as: Callable[..., Any]) -> None:
+def test_an_uploaded_backup_is_as_good_as_ours(
+    kind: str, redis: Any, connection_as: Callable[..., Any]
+) -> None:
     fill(redis)
     before = contents(redis)
     connection = connection_as("admin")
     data = read(back_up(connection, kind).files[0]["name"])
-    uploaded = services.upload_backup(connection, chunks=pieces(data), label="file ../../etc/passwd")
+    uploaded = transfer.upload_backup(connection, chunks=pieces(data), label="file ../../etc/passwd")
     finish(uploaded.job)  # type: ignore[arg-type]
     uploaded.refresh_from_db()
-    assert (uploaded.state, uploaded.files[0]["name"]) == ("loaded", f"{uploaded.pk}/0{Path(uploaded.files[0]['name']).name[1:]}")
+    assert (uploaded.state, uploaded.files[0]["name"]) == (
+        "loaded",
+        f"{uploaded.pk}/0{Path(uploaded.files[0]['name']).name[1:]}",
+    )
     redis.flushall()
     restore(connection, uploaded)
     assert contents(redis) == before
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"REDIS0011" + b"x" * 100, b"KSARCH2\n", b"REDIS0011\xff" + bytes(7)])
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"REDIS0011" + b"x" * 100, b"KSARCH2\n", b"REDIS0011\xff" + bytes(7)]
+)
 def test_what_is_no_backup_is_refused(data: bytes, connection_as: Callable[..., Any]) -> None:
     connection = connection_as("admin")
     with pytest.raises(BadInput):
-        services.upload_backup(connection, chunks=pieces(data))
+        transfer.upload_backup(connection, chunks=pieces(data))
     assert not Backup.objects.exists()
     assert not list(store.parts_directory().iterdir())
 
 
-def test_rdb_of_older_servers_is_verified(any_redis: Any, any_server: Any, make_server: Any, connection_as: Callable[..., Any]) -> None:
+def test_rdb_of_older_servers_is_verified(
+    any_redis: Any, any_server: Any, make_server: Any, connection_as: Callable[..., Any]
+) -> None:
     fill(any_redis)
     any_redis.config_set("dbfilename", "upload.rdb")
     any_redis.save()
     data = (any_server.directory / "upload.rdb").read_bytes()
-    uploaded = services.upload_backup(connection_as("admin", server=make_server(any_server)), chunks=pieces(data))
+    uploaded = transfer.upload_backup(
+        connection_as("admin", server=make_server(any_server)), chunks=pieces(data)
+    )
     finish(uploaded.job)  # type: ignore[arg-type]
     uploaded.refresh_from_db()
-    assert uploaded.state == ("unverifiable" if any_server.kind == "redis8" else "loaded"), uploaded.state_note
+    assert uploaded.state == ("unverifiable" if any_server.kind == "redis8" else "loaded"), (
+        uploaded.state_note
+    )
     assert verify

@@ -1,0 +1,122 @@
+"""What the Backups page shows: the server's own saves, the history, what runs, what is open."""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from keyspace.access import Permission, performs
+from keyspace.backups import making, store
+from keyspace.backups.preflight import Check, choose_kind, refusals
+from keyspace.errors import Problem, explain
+from keyspace.models import Backup, Job, OpenBackup, Schedule
+from keyspace.servers import Connection
+
+
+@dataclass(frozen=True)
+class ServerSaves:
+    """What the server says of its own saves; `problem` where it does not tell. Sizes in bytes, times in seconds."""
+
+    last_save: datetime | None = None
+    last_ok: bool | None = None
+    last_seconds: float | None = None
+    fork_ms: float | None = None
+    changes: int | None = None
+    saving: bool = False
+    rewriting: bool = False
+    rule: str = ""
+    aof: bool | None = None
+    aof_sync: str = ""
+    aof_base: int | None = None
+    aof_size: int | None = None
+    aof_ok: bool | None = None
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Newest:
+    """How old the newest verified backup is, in seconds; `late`: older than a schedule says it may be."""
+
+    backup: Backup | None
+    age: float | None
+    late: bool
+
+
+@dataclass(frozen=True)
+class BackupsPage:
+    saves: ServerSaves
+    backups: list[Backup]
+    running: list[Job]
+    opened: dict[uuid.UUID, OpenBackup]
+    newest: Newest
+    schedules: list[Schedule]
+    stored_bytes: int
+    free_bytes: int
+    place: str
+    kind: str = ""
+    kind_reason: str = ""
+    checks: list[Check] = field(default_factory=list)
+
+
+@performs(Permission.LIST_BACKUPS)
+def get_backups(connection: Connection, *, limit: int = 200) -> BackupsPage:
+    """Everything the Backups page shows; a command that the server refuses leaves its own panel empty and the rest whole."""
+    name = connection.server.name
+    kind, reason, checks = _advice(connection)
+    backups = list(Backup.objects.filter(server=name).select_related("schedule", "job")[:limit])
+    return BackupsPage(
+        server_saves(connection), [backup for backup in backups if backup.state != Backup.State.RUNNING], running_jobs(connection),
+        {opened.backup_id: opened for opened in OpenBackup.objects.filter(backup__server=name).select_related("row")},
+        newest_of(name), list(Schedule.objects.filter(server=connection.server)),
+        sum(backup.size or 0 for backup in backups if backup.files),
+        store.free_bytes(), store.place_words(), kind, reason, checks,
+    )  # fmt: skip
+
+
+def _advice(connection: Connection) -> tuple[str, str, list[Check]]:
+    if not connection.access.may(Permission.BACK_UP):
+        return "", "", []
+    try:
+        kind, reason = choose_kind(connection.redis)
+        return kind, reason, refusals(connection.redis.info(), kind)
+    except Exception as error:
+        return "export", "", [Check(explain(error).sentence)]
+
+
+def running_jobs(connection: Connection) -> list[Job]:
+    """Jobs about backups of this server that are waiting or running."""
+    kinds = ("back_up", "verify_backup", "open_backup", "restore_backup", "compare_backup")
+    return list(Job.objects.filter(server=connection.server.name, kind__in=kinds, state__in=Job.UNFINISHED))
+
+
+def server_saves(connection: Connection) -> ServerSaves:
+    try:
+        info = connection.redis.info()
+    except Exception as error:
+        return ServerSaves(problem=explain(error))
+    seconds = info.get("rdb_last_bgsave_time_sec", -1)
+    last = info.get("rdb_last_save_time")
+    return ServerSaves(
+        datetime.fromtimestamp(last).astimezone() if last else None, info.get("rdb_last_bgsave_status") == "ok",
+        seconds if seconds >= 0 else None, info.get("latest_fork_usec", 0) / 1000 or None, info.get("rdb_changes_since_last_save"),
+        bool(info.get("rdb_bgsave_in_progress")), bool(info.get("aof_rewrite_in_progress")), _config(connection, "save"),
+        bool(info.get("aof_enabled")), _config(connection, "appendfsync"), info.get("aof_base_size"), info.get("aof_current_size"),
+        info.get("aof_last_bgrewrite_status") == "ok",
+    )  # fmt: skip
+
+
+def _config(connection: Connection, name: str) -> str:
+    try:
+        return str(connection.redis.config_get(name).get(name, ""))
+    except Exception:  # CONFIG is denied on most managed servers; the fact is left out
+        return ""
+
+
+def newest_of(server: str) -> Newest:
+    """The newest verified backup of a server, for its pages to warn."""
+    backup = making.newest_verified(server)
+    age = making.age(backup).total_seconds() if backup else None
+    limits = list(
+        Schedule.objects.filter(server__name=server, enabled=True).values_list("max_age_hours", flat=True)
+    )
+    late = bool(limits) and (age is None or age > min(limits) * 3600)
+    return Newest(backup, age, late)

@@ -1,0 +1,133 @@
+"""The keys of a backup, wherever they have to be read from."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from keyspace.backups import store
+from keyspace.backups.archive import ArchiveReader, Block
+from keyspace.backups.dumps import Dump, Selection, read_dumps, type_of, type_of_payload
+from keyspace.backups.opening import reading
+from keyspace.backups.scratch import NotReadable, start_scratch
+from keyspace.backups.typed import TypedPiece, read_typed
+from keyspace.encoding import from_key_id
+from keyspace.globs import compile_glob
+from keyspace.models import Backup
+from keyspace.servers import Client
+
+Pages = Iterator[tuple[int, list[Dump]]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which keys of a backup: a glob, a type, exactly these names; of one db or (None) of all."""
+
+    match: bytes = b"*"
+    type: str = ""
+    names: tuple[bytes, ...] | None = None
+    db: int | None = None
+
+    @property
+    def everything(self) -> bool:
+        return self.match in (b"", b"*") and not self.type and self.names is None and self.db is None
+
+
+def wanted_of(params: dict[str, Any]) -> Wanted:
+    names = params.get("names")
+    chosen = tuple(from_key_id(name) for name in names) if names is not None else None
+    return Wanted(from_key_id(params.get("match", "Kg")), params.get("type", ""), chosen, params.get("db"))
+
+
+@dataclass
+class Source:
+    """The keys of a backup as pages, and the typed form of one of them; its function libraries once the pages were read."""
+
+    pages: Pages
+    typed: Callable[[int, Dump], Iterable[TypedPiece]]
+    functions: Callable[[], bytes | None] = lambda: None
+
+
+@contextmanager
+def source_of(
+    backup: Backup, wanted: Wanted, progress: Callable[[int, int | None], None]
+) -> Iterator[Source]:
+    """An archive is streamed; of an RDB the keys are asked from a server that has loaded it."""
+    with ExitStack() as stack:
+        name = backup.files[0]["name"]
+        if name.endswith(".ksarch"):
+            lazily, libraries = _LazyScratch(stack), list[bytes]()
+            yield Source(
+                _archive_pages(backup, wanted, libraries), lazily.typed, lambda: next(iter(libraries), None)
+            )
+            return
+        client = stack.enter_context(reading(backup, progress))
+        yield Source(
+            _server_pages(client, wanted),
+            lambda db, dump: _typed(client(db), db, dump),
+            lambda: _dump_functions(client(0)),
+        )
+
+
+def _dump_functions(client: Client) -> bytes | None:
+    try:
+        return cast("bytes | None", client.execute_command("FUNCTION", "DUMP"))
+    except redis.ResponseError:
+        return None
+
+
+def _server_pages(client: Callable[[int], Client], wanted: Wanted) -> Pages:
+    dbs = [int(name[2:]) for name in client(0).info("keyspace")]
+    for db in dbs if wanted.db is None else [wanted.db]:
+        selection = Selection(wanted.match, wanted.type, wanted.names)
+        for page in read_dumps(client(db), selection):
+            yield db, page
+
+
+def _archive_pages(backup: Backup, wanted: Wanted, libraries: list[bytes]) -> Pages:
+    def keep(block: Block) -> None:
+        if block.kind == b"F":
+            libraries.append(block.data)
+
+    for stored in backup.files:
+        with store.open_file(stored["name"]) as source:
+            for db, page in ArchiveReader(source, size=stored["size"]).pages(keep):
+                kept = page if wanted.everything else chosen(wanted, db, page)
+                if kept:
+                    yield db, kept
+
+
+def chosen(wanted: Wanted, db: int, page: list[Dump]) -> list[Dump]:
+    if wanted.db not in (None, db):
+        return []
+    names = None if wanted.names is None else set(wanted.names)
+    glob = compile_glob(wanted.match or b"*")
+    return [
+        dump for dump in page
+        if (names is None or dump.name in names) and glob.fullmatch(dump.name)
+        and (not wanted.type or type_of_payload(dump.payload) == wanted.type)
+    ]  # fmt: skip
+
+
+def _typed(client: Client, db: int, dump: Dump) -> Iterator[TypedPiece]:
+    return read_typed(client, db, dump.name, type_of(client, dump.name), dump.expires)
+
+
+class _LazyScratch:
+    """A scratch server, started when the first payload has to be read by a server."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._client: Client | None = None
+
+    def typed(self, db: int, dump: Dump) -> Iterable[TypedPiece]:
+        try:
+            if self._client is None:
+                self._client = self._stack.enter_context(start_scratch(frozen=False)).client(0)
+            self._client.flushdb()
+            self._client.restore(dump.name, 0, dump.payload)
+        except (redis.ResponseError, NotReadable):
+            return []
+        return _typed(self._client, db, dump)

@@ -1,0 +1,60 @@
+"""manage.py backup, backups, verify, restore: what cron and the night use."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from keyspace.backups import store
+from keyspace.models import AuditEntry, Backup, Server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def say(*words: str) -> str:
+    out = StringIO()
+    call_command(*words, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def test_back_up_list_verify_restore(server_row: Server, redis: Any) -> None:
+    redis.mset({"a": 1, b"b\xff": 2})
+    assert "Loaded, counts match  2 keys" in say("backup", "test")
+    backup = Backup.objects.get()
+    assert str(backup.pk) in say("backups", "test")
+    assert "Loaded, counts match" in say("verify", str(backup.pk)[:8])
+    redis.delete("a")
+    assert "new 1" in say("restore", str(backup.pk)[:8], "--to", "test")
+    assert not redis.exists("a")
+    assert "restored 1" in say("restore", str(backup.pk)[:8], "--to", "test", "--for-good")
+    assert redis.get("a") == b"1"
+    assert AuditEntry.objects.filter(person="shell", operation="restore_backup").count() == 2
+
+
+def test_emptying_needs_the_name(server_row: Server, redis: Any) -> None:
+    redis.set("a", 1)
+    say("backup", "test", "--kind", "export")
+    backup = str(Backup.objects.get().pk)
+    redis.set("later", 1)
+    with pytest.raises(CommandError, match="type its name"):
+        say("restore", backup, "--to", "test", "--empty", "--for-good")
+    assert redis.exists("later")
+    assert "safety backup" in say(
+        "restore", backup, "--to", "test", "--empty", "--confirm", "test", "--for-good"
+    )
+    assert not redis.exists("later")
+
+
+def test_failures_end_with_an_error(server_row: Server, redis: Any) -> None:
+    with pytest.raises(CommandError, match="no server"):
+        say("backup", "elsewhere")
+    with pytest.raises(CommandError, match="No backups begin"):
+        say("verify", "ffffffff")
+    redis.set("a", 1)
+    say("backup", "test")
+    backup = Backup.objects.get()
+    path = store.directory() / backup.files[0]["name"]
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(CommandError, match="damaged"):
+        say("verify", str(backup.pk))

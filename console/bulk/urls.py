@@ -1,9 +1,16 @@
 from django.urls import path
 
-from console.bulk import views
+from console.bulk import export_views, views
 
 urlpatterns = [
     path("servers/<server:server>/<int:db>/bulk/", views.bulk, name="bulk"),
     path("servers/<server:server>/<int:db>/bulk/<uuid:look_id>/", views.look, name="bulk_look"),
     path("servers/<server:server>/<int:db>/bulk/<uuid:look_id>/state/", views.state, name="bulk_state"),
+    path("servers/<server:server>/<int:db>/export/", export_views.export, name="export"),
+    path(
+        "servers/<server:server>/<int:db>/export/<key:key>/<slug:form>/",
+        export_views.export_key,
+        name="export_key",
+    ),
+    path("servers/<server:server>/exports/<uuid:job_id>/", export_views.export_file, name="export_file"),
 ]

@@ -24,6 +24,7 @@ def pane_context(connection: Connection, query: Query) -> dict[str, Any]:
     return {
         "connection": connection, "query": query, "listing": read_listing(connection, query),
         "types": TYPE_NAMES, "ttl_filters": TTL_FILTERS,
+        "may_export": connection.access.may(Permission.REVEAL_VALUES),
         "may_bulk": connection.access.may(Permission.BULK) and not connection.server.read_only,
         "may_create": connection.access.may(Permission.CREATE_KEYS) and not connection.server.read_only,
     }  # fmt: skip

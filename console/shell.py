@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from console.actors import actor_of
 from keyspace.access import Access, Permission
+from keyspace.backups.page import is_late
 from keyspace.models import Server
 from keyspace.server_info import State, known_state, list_dbs, state_of
 from keyspace.servers import Connection, all_servers, list_servers
@@ -72,7 +73,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
         state = state_of(connection.server)
         around |= {
             "server": _place(connection.server, state), "db": connection.db, "dbs": list_dbs(connection),
-            "role": connection.access.role,
+            "role": connection.access.role, "backup_late": is_late(connection.server.name),
         }  # fmt: skip
         around["nav"].insert(0, _server_nav(request, connection, around["dbs"]))
     around["sample"] = any(server.sample for server in servers)

@@ -111,6 +111,11 @@ def _config(connection: Connection, name: str) -> str:
         return ""
 
 
+def is_late(server: str) -> bool:
+    """Whether a schedule of the server says that its newest verified backup is too old; one query where there is no schedule."""
+    return Schedule.objects.filter(server__name=server, enabled=True).exists() and newest_of(server).late
+
+
 def newest_of(server: str) -> Newest:
     """The newest verified backup of a server, for its pages to warn."""
     backup = making.newest_verified(server)

@@ -3,12 +3,14 @@
 import hashlib
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from keyspace import job_worker
 from keyspace.backups import opening
@@ -275,3 +277,11 @@ def test_a_server_that_is_down(
     assert page.status_code == 200
     assert "refuses connections" in page.content.decode()
     assert admin_client.post(reverse("backups_start", args=["down"]), {"kind": "pull"}).status_code == 503
+
+
+def test_an_old_backup_is_told_on_every_page_of_the_server(backup: Backup, server_row: Any, admin_client: Client) -> None:
+    keys = reverse("keys", args=["test", 0])
+    Schedule.objects.create(server=server_row, name="nightly", max_age_hours=1)
+    assert "is too old" not in admin_client.get(keys).content.decode()
+    Backup.objects.update(created_at=timezone.now() - timedelta(hours=2))
+    assert "newest verified backup of test is too old" in admin_client.get(keys).content.decode()

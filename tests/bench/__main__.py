@@ -93,9 +93,10 @@ def run_part(name: str, large: RunningServer, small: RunningServer) -> dict[str,
 def run_http(large: RunningServer) -> dict[str, Any]:
     from tests.bench import http
 
+    giants = http.fill_giants(large)
     console = http.Console({}, admin_cookie())
     try:
-        return http.run(console, large="large", small="small", giants=http.fill_giants(large))
+        return http.run(console, large="large", small="small", giants=giants)
     finally:
         console.stop()
 

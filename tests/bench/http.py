@@ -33,6 +33,8 @@ class Console:
             str(self.port),
             "--log-level",
             "error",
+            "--timeout-keep-alive",
+            "600",
         ]
         began = time.perf_counter()
         self.process = subprocess.Popen(

@@ -85,6 +85,7 @@ def _urls(connection: Connection, name: bytes, kind: str, reveal: str) -> dict[s
         "page": reverse("key_value", args=args),
         "element": reverse("key_decoded", args=args),
         "reveal": reverse("key_reveal", args=args),
+        "ttl": reverse("key_ttl", args=args),
         "download": reverse("key_download", args=args) + suffix if kind == "string" else None,
     }
 

@@ -114,7 +114,7 @@ def run(console: Console, *, large: str, small: str, giants: dict[str, tuple[byt
     )
     figures |= compare("page_http", console.page(keys_page), console.page("/access/"), runs=41, unit="ms")
     for kind, (big, little) in giants.items():
-        pages = [console.page(f"/servers/{large}/1/keys/{key_id(name)}/pane/") for name in (big, little)]
+        pages = [console.page(f"/servers/{large}/1/keys/{key_id(name)}/") for name in (big, little)]
         figures |= compare(f"big_open_{kind}", pages[0], pages[1], runs=31, unit="ms")
     worst = max(
         (name for name in figures if name.startswith("big_open_")), key=lambda name: figures[name]["ratio"]

@@ -142,7 +142,7 @@ def _start(binary: Path, file: Path | None, progress: Progress, *, distrust: boo
     options = {
         "port": "0", "unixsocket": str(directory / "s"), "unixsocketperm": "700", "dir": str(directory), "save": "", "appendonly": "no",
         "databases": str(DATABASES), "dbfilename": "backup.rdb", "sanitize-dump-payload": "yes" if distrust else "no",
-        "stop-writes-on-bgsave-error": "no", "enable-debug-command": "local", "logfile": "", "rdbcompression": "no",
+        "stop-writes-on-bgsave-error": "no", "enable-debug-command": "local", "logfile": "",
     }  # fmt: skip
     options |= {"replicaof": "127.0.0.1 1"} if frozen else {}
     options |= {"import-mode": "yes"} if valkey and frozen else {}

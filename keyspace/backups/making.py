@@ -97,11 +97,17 @@ def back_up(run: Run) -> dict[str, Any]:
     """Make the backup of the row that the service left, and verify what was written."""
     backup = Backup.objects.get(pk=run.params["backup"])
     make(run, backup)
+    tell_keys(run, sum(backup.keys.values()))
     return {
         "backup": str(backup.pk),
         "size": backup.size,
         "keys": sum(backup.keys.values()) if backup.keys else None,
     }
+
+
+def tell_keys(run: Run, keys: int) -> None:
+    """A job that has ended counts keys, whatever its last phase counted."""
+    run.job.done, run.job.total, run.job.unit = keys, keys, "keys"
 
 
 def make(run: Run, backup: Backup) -> None:
@@ -180,6 +186,7 @@ def _against_the_server(backup: Backup, verdict: verify.Verdict) -> str:
 def verify_backup_job(run: Run) -> dict[str, Any]:
     backup = Backup.objects.get(pk=run.params["backup"])
     prove(run, backup)
+    tell_keys(run, sum(backup.keys.values()))
     return {"backup": str(backup.pk), "state": backup.state, "note": backup.state_note}
 
 

@@ -155,6 +155,8 @@ def open_backup_job(run: Run) -> dict[str, Any]:
     except BaseException:
         scratch.stop()
         raise
+    keys = sum(backup.keys.values())
+    run.job.done, run.job.total, run.job.unit = keys, keys, "keys"
     return {"server": row.name}
 
 

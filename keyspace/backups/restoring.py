@@ -48,6 +48,7 @@ def restore_backup(run: Run) -> dict[str, Any]:
         if report.get("safety"):
             raise Conflict(f"The restore stopped: {error}", _how_far(run, report)) from error
         raise
+    making.tell_keys(run, report["looked"])
     report["seconds"] = round(time.monotonic() - began, 2)
     return report
 

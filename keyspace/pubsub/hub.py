@@ -1,6 +1,8 @@
 """The hub of a server in this process: one connection whatever the number of viewers, frames made once for all of them."""
 
 import asyncio
+import functools
+import gc
 import sys
 import time
 import weakref
@@ -18,6 +20,7 @@ FLUSH_AT = 12 * 1024 * 1024  # bytes that came since the last flush
 PROBE_AT = 1024 * 1024  # bytes between two flushes, from which on the links are probed
 TICK_EVERY = 1.0  # seconds
 SWITCH_EVERY = 0.001  # seconds after which a page's thread hands the interpreter back to the loop that reads
+YOUNG = 50_000  # objects made and not yet gone, at which the collector looks at the young ones
 LINGER = 0.5  # seconds that an unused connection stays
 
 
@@ -73,14 +76,14 @@ class Hub:
         seconds, self._bytes = self._pace.earn(), 0
         for view in self.views.values():
             view.flush(seconds=max(0.001, seconds / len(self.views)))
-        self._pace.spend()
+        self._pace.spend(sum(view.demand for view in self.views.values()))
 
     def _start(self) -> None:
         if self._closing is not None:
             self._closing.cancel()
             self._closing = None
         if self._task is None:
-            sys.setswitchinterval(SWITCH_EVERY)
+            make_way()
             self._task = asyncio.create_task(self._beat(), name=f"live hub {self.endpoint.address}")
 
     async def _beat(self) -> None:
@@ -110,6 +113,19 @@ class Hub:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+
+
+@functools.cache
+def make_way() -> None:
+    """Once a process: streams and pages share one interpreter, and neither may stop the other for long.
+
+    A hundred thousand messages a second are as many lists, which are gone by the next flush. The collector takes them for garbage
+    in the making and walks everything there is, again and again, for 50 ms and more at a time: so what the process has loaded is
+    put aside, and a collection waits until more lists live at once than a flush leaves behind.
+    """
+    sys.setswitchinterval(SWITCH_EVERY)
+    gc.freeze()
+    gc.set_threshold(YOUNG, 10, 20)
 
 
 _hubs: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, Hub]]" = (

@@ -17,6 +17,7 @@ from keyspace.pubsub.wire import Replies, Wire, open_wire
 from keyspace.servers import Endpoint
 
 BACK_OFF = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds
+LOST = 1.0  # seconds that a lost link counts as late at least
 PING_EVERY, SILENT_FOR = 5.0, 12.0  # seconds
 _KIND_OF = {b"subscribe": Kind.CHANNEL, b"psubscribe": Kind.PATTERN, b"ssubscribe": Kind.SHARD}
 _KIND_LEFT = {b"unsubscribe": Kind.CHANNEL, b"punsubscribe": Kind.PATTERN, b"sunsubscribe": Kind.SHARD}
@@ -113,7 +114,9 @@ class Link:
 
     @property
     def delay(self) -> float:
-        """Seconds that the last probe took; or the one under way, if it is older already."""
+        """Seconds that the last probe took; or the one under way, if it is older already; or since when the link is lost."""
+        if self.lost_since is not None:
+            return (now_ms() - self.lost_since) / 1000 + LOST
         return self._delay if self._probed is None else max(self._delay, time.perf_counter() - self._probed)
 
     async def _keep_up(self) -> None:

@@ -37,7 +37,8 @@ class View:
         self._keep = keep
         self._by_channel: Counter[bytes] = Counter()
         self._guarded = not self.guard.open
-        self.cost = 2e-6  # seconds that encoding a message took lately
+        self.cost = 1e-6  # seconds that encoding a message took lately
+        self.demand = 0.0  # seconds that encoding all of the last flush would have taken
 
     @property
     def idle(self) -> bool:
@@ -50,6 +51,7 @@ class View:
 
     def flush(self, *, seconds: float) -> None:
         """Turn the inbox into a frame that should not cost more than `seconds`; what does not fit is dropped and counted."""
+        self.demand = 0.0
         if not self._marks:
             return
         runs, counts = self._select(time.perf_counter() + seconds)
@@ -58,6 +60,7 @@ class View:
             if counts.slow_filter:
                 recorder.gap(TOO_SLOW, since=runs[0][0], until=runs[-1][0], messages=counts.slow_filter)
         if self.viewers and counts.received:
+            self.demand = counts.matched * self.cost
             self._shed(runs, counts, self.quota(seconds, self.cost))
             self._show(runs, counts)
 

@@ -6,6 +6,7 @@ Functions ending in `_text` give plain text for Python and for attributes; the f
 
 import time
 from datetime import UTC, datetime
+from html import escape
 
 from django import template
 from django.utils.html import format_html
@@ -149,7 +150,7 @@ def percent(part: float | None, whole: float | None) -> str:
 
 
 def _hover(shown: str, exact: str) -> SafeString:
-    return format_html('<span title="{}">{}</span>', exact, shown)
+    return mark_safe(f'<span title="{exact}">{shown}</span>')  # numbers, and units of ours
 
 
 @register.filter
@@ -210,7 +211,7 @@ def type_badge(kind: str | bytes) -> SafeString:
     """What TYPE answered, in the colour of that type; modules' types are "other"."""
     name = text(kind)
     shown = "json" if name.lower().startswith("rejson") else name
-    return format_html('<span class="type type-{}">{}</span>', shown if shown in TYPES else "other", shown)
+    return mark_safe(f'<span class="type type-{shown if shown in TYPES else "other"}">{escape(shown)}</span>')
 
 
 @register.simple_tag
@@ -219,7 +220,7 @@ def share(part: float | None, whole: float | None) -> SafeString:
     words = percent(part, whole)
     width = 0.0 if not part or not whole else min(100.0, part * 100 / whole)
     bar = '<svg class="share-bar" width="100%" height="2" aria-hidden="true"><rect width="{}%" height="2"/></svg>'
-    return format_html('<span class="share">{}' + bar + "</span>", words, f"{width:.2f}")
+    return mark_safe(f'<span class="share">{words}{bar.format(f"{width:.2f}")}</span>')
 
 
 @register.simple_tag

@@ -1,12 +1,12 @@
 """Addresses within the keys page, and how a name stands in its folder."""
 
 from dataclasses import replace
+from html import escape
 from urllib.parse import urlencode
 
 from django import template
 from django.template import Context
 from django.urls import reverse
-from django.utils.html import conditional_escape, escape
 from django.utils.safestring import SafeString, mark_safe
 
 from console.keys.listing import Found
@@ -99,6 +99,12 @@ def _key_row(row: Row, address: str, suffix: str, query: Query) -> str:
     return (
         f'<a class="row key-row" href="{address}{suffix}" hx-get="{address}pane/" data-row>{type_badge(row.type)}'
         f'<span class="mono name" title="{escape(to_text(row.name))}">{escape(short_in(row.name, query))}</span>'
-        + "".join([f'<span class="num">{conditional_escape(cell)}</span>' for cell in cells])
+        + "".join([f'<span class="num">{cell}</span>' for cell in cells])
         + "</a>"
     )
+
+
+@register.filter
+def address(name: bytes) -> str:
+    """The address of a key, as paths and parameters carry it."""
+    return key_id(name)

@@ -1,4 +1,4 @@
-"""The rows of a hash, written here and not in a template: a hundred of them with their acts are most of a page's time."""
+"""The rows of values, and their acts: fifty of them are most of a page's time, so that they are written here and not in templates."""
 
 from html import escape
 from typing import Any
@@ -11,6 +11,7 @@ from console.templatetags.edits import edit_button
 from console.templatetags.format import middle, ttl
 from console.templatetags.icons import icon
 from console.templatetags.values import cell, row_acts
+from keyspace.types.elements import Element
 from keyspace.types.hash import HashRow
 
 register = template.Library()
@@ -24,10 +25,31 @@ class _Flat(dict[str, Any]):
         self.render_context = context.render_context
 
 
+def _flat(context: Context) -> Any:
+    """The _Flat of this rendering, made once."""
+    flat = context.render_context.get("flat")
+    if flat is None:
+        flat = context.render_context["flat"] = _Flat(context)
+    return flat
+
+
+@register.simple_tag(takes_context=True)
+def acts(context: Context, element: Element | None, address: str, *slugs: str) -> SafeString:
+    """The cell of a row's buttons: open and copy the element, and the edits `slugs` of the element at `address`."""
+    flat = _flat(context)
+    return mark_safe(row_acts(flat, element) + "".join([edit_button(flat, slug, address) for slug in slugs]))
+
+
+@register.simple_tag(takes_context=True)
+def fast_cell(context: Context, element: Element | None) -> SafeString:
+    """`cell`, with what it looks up at hand."""
+    return mark_safe(cell(_flat(context), element))
+
+
 @register.simple_tag(takes_context=True)
 def hash_rows(context: Context) -> SafeString:
     """Field, value, TTL where a field has one, and the acts the role may."""
-    flat: Any = _Flat(context)
+    flat = _flat(context)
     return mark_safe("\n".join([_row(flat, row) for row in flat["page"].rows]))
 
 

@@ -1,6 +1,6 @@
 """How much one read may bring: every page of a value stays within these, whatever the key holds."""
 
-PAGE = 50
+PAGE = 40
 """Elements of a page, unless asked otherwise."""
 MAX_PAGE = 200
 SHOWN = 4 * 1024

@@ -25,9 +25,9 @@ document.addEventListener("htmx:afterSwap", (event) => {
 
 // A 2xx answer to an act from within is its success; a 422 came back as the form again.
 document.addEventListener("htmx:afterRequest", (event) => {
-  const { elt, requestConfig, successful } = event.detail;
+  const { elt, requestConfig, successful, xhr } = event.detail;
   const dialog = elt.closest?.("dialog[open]");
-  if (!dialog || !successful || requestConfig.verb === "get" || elt.closest("[data-dialog-stay]")) return;
+  if (!dialog || !successful || xhr.status >= 300 || requestConfig.verb === "get" || elt.closest("[data-dialog-stay]")) return;
   dialog.close();
 });
 

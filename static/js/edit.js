@@ -46,6 +46,9 @@ export function format(text) {
   return out;
 }
 
+// The policy of the page counts, not that of the partial that came later.
+const pageNonce = () => document.querySelector("script[nonce]")?.nonce ?? "";
+
 // CodeMirror stands in for the textarea and writes back into it; without it (or for hex) the textarea itself serves.
 async function enhance(place) {
   const area = document.getElementById(place.dataset.for);
@@ -55,7 +58,7 @@ async function enhance(place) {
   const { createEditor } = await import(place.dataset.editor);
   if (!place.isConnected) return;
   const language = () => (isJson(using()) ? "json" : "text");
-  const editor = createEditor(place, { doc: area.value, language: language(), nonce: place.dataset.nonce, label: "Value" });
+  const editor = createEditor(place, { doc: area.value, language: language(), nonce: pageNonce(), label: "Value" });
   const button = field.querySelector("[data-format]");
   const check = (text) => {
     button.hidden = language() !== "json";
@@ -66,6 +69,7 @@ async function enhance(place) {
   for (const each of usings) each.addEventListener("change", () => { editor.setLanguage(language()); check(editor.value()); });
   button.addEventListener("click", () => editor.replace(format(editor.value())));
   area.hidden = true;
+  area.removeAttribute("id"); // htmx would carry attributes of this element over to the one of the next dialog
   place.hidden = false;
   check(area.value);
   editor.focus();

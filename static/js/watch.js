@@ -1,8 +1,12 @@
-// Watch a key: read it again every few seconds while the tab is visible, and mark the cells that changed.
+// Watch a key: read it again every few seconds while the tab is visible, and at once when the server sends an event of it; mark the
+// cells that changed.
+import { followKey } from "./live/key_events.js";
+
 const EVERY_MS = 3000;
 const JITTER_MS = 1500;
 
 let timer = 0;
+let unfollow = () => {};
 let before = null;
 
 const pane = () => document.querySelector("#_pane[data-key]");
@@ -25,6 +29,7 @@ function show() {
 
 function stop() {
   clearInterval(timer);
+  unfollow();
   timer = 0;
   before = null;
   show();
@@ -55,6 +60,7 @@ document.addEventListener("click", (event) => {
   if (!event.target.closest("[data-watch]")) return;
   if (timer) return stop();
   timer = setInterval(read, EVERY_MS);
+  unfollow = pane() ? followKey(pane().dataset.key, read) : unfollow;
   show();
 });
 

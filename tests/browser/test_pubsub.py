@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from keyspace.encoding import key_id
 from keyspace.models import Grant
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -225,6 +226,25 @@ def test_thousands_of_channels_stay_usable(open_pubsub: Open, viewer: Any, redis
     page.locator(".live-channels .live-ch", has_text="channel:3999").first.click()
     page.wait_for_selector(".live-ch.is-on")
     assert "channel=channel%3A3999" in page.url
+
+
+def test_a_watched_key_shows_its_change_at_once_where_events_are_sent(
+    signed_in: Any, console: Any, viewer: Any, redis: Any
+) -> None:
+    redis.config_set("notify-keyspace-events", "AKE")
+    name = b"odd\xff"
+    redis.set(name, "before")
+    page: Page = signed_in(viewer)
+    page.goto(console.url(f"/servers/test/0/keys/{key_id(name)}/"))
+    page.get_by_role("button", name="Watch").click()
+    deadline = time.monotonic() + 2
+    while not redis.execute_command("PUBSUB", "NUMSUB", b"__keyspace@0__:" + name)[1]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    redis.set(name, "after")
+    expect(page.locator("#_pane")).to_contain_text(
+        "after", timeout=1500
+    )  # the next reading without it is 3 s away
 
 
 @pytest.mark.parametrize("width", [390, 1440])

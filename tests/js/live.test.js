@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { keyOf } from "../../static/js/live/key_events.js";
 import { KEEP, Store } from "../../static/js/live/store.js";
 import { fromBytes, hexDump, number, show, size, toBytes, unshow } from "../../static/js/live/text.js";
 
@@ -63,4 +64,10 @@ test("what came during a pause is taken over in order", () => {
   meanwhile.addBatch(frame(3, 3));
   store.absorb(meanwhile);
   assert.deepEqual([0, 1, 2, 3, 4, 5].map((at) => store.row(at).payload), ["m0", "m1", "m2", "m3", "m4", "m5"]);
+});
+
+test("a key's address names its server, db and bytes", () => {
+  assert.deepEqual(keyOf("/sub/servers/prod/3/keys/_w/pane/"), { base: "/sub/servers/prod/", db: "3", name: "\udcff" });
+  assert.equal(keyOf("/servers/prod/0/keys/~/").name, "");
+  assert.equal(keyOf("/servers/"), null);
 });

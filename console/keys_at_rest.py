@@ -1,5 +1,6 @@
 """Keys that the console makes for itself when none are given: files of mode 0600 in the data directory."""
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -23,9 +24,7 @@ def _read_or_make(path: Path, make) -> str:  # type: ignore[no-untyped-def]
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(make())
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(draft, path)
-        except FileExistsError:
-            pass
         draft.unlink()
     return path.read_text().strip()

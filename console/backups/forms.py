@@ -36,10 +36,8 @@ class RestoreForm(forms.Form):
     def __init__(self, data: Any, servers: list[str], **more: Any) -> None:
         super().__init__(data, **more)
         self.fields["target"].choices = [(name, name) for name in servers]  # type: ignore[attr-defined]
-        self.fields["type"].choices = [
-            ("", "any"),
-            *((name, name) for name in TYPES if name != "unsupported"),
-        ]  # type: ignore[attr-defined]
+        types = [("", "any"), *((name, name) for name in TYPES if name != "unsupported")]
+        self.fields["type"].choices = types  # type: ignore[attr-defined]
 
     def clean_names(self) -> tuple[bytes, ...] | None:
         given = self.cleaned_data["names"].split()

@@ -25,6 +25,8 @@ const replay = new Replay(find("[data-timeline]"), root.dataset.recordings, { pl
 const place = root.dataset.socket.replace(/pubsub\/$/, "live/");
 const socket = new LiveSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${place}`, { onFrame, onState });
 
+function limit(name) { return Number(document.querySelector(`[data-limit-${name}]`).value) || null; }
+
 function act(name) { return document.querySelector(`[data-act="${name}"]`); }
 
 // what is watched
@@ -149,7 +151,7 @@ function showRecordings() {
 
 const acts = {
   pause(button) { stream.pause(!stream.paused); button.setAttribute("aria-pressed", String(stream.paused)); },
-  record() { if (state.recording) socket.send("stop_recording", { id: state.recording }); else socket.send("record"); },
+  record() { if (state.recording) socket.send("stop_recording", { id: state.recording }); else socket.send("record", { seconds: limit("seconds"), bytes: limit("bytes") }); },
   clear() { stream.clear(); counts.reset(); chart.clear(); counts.since = watched.subscriptions.length ? Date.now() : 0; },
   recordings: showRecordings,
 };

@@ -21,6 +21,7 @@ export class Channels {
     this.offers.addEventListener("click", ({ target }) => { const kind = target.closest("[data-kind]")?.dataset.kind; if (kind) this.subscribeTyped(kind); });
     this.list.box.addEventListener("click", ({ target }) => { const row = target.closest(".live-ch"); if (row?.pair) this.toggle(row.pair); });
     this.list.box.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.pair) this.toggle(event.target.pair); });
+    this.root.querySelector("[data-unit]").addEventListener("click", ({ target }) => { this.bytes = !this.bytes; target.textContent = this.bytes ? "B/s" : "msg/s"; this.list.ask(); });
     this.root.addEventListener("click", ({ target }) => { const name = target.closest("[data-subscribe-to]")?.dataset.subscribeTo; if (name) this.toggle(["pattern", name], true); });
   }
 
@@ -103,7 +104,7 @@ export class Channels {
     write(name, shown);
     row.title = state?.problem || `${shown}\n${mine ? "click to unsubscribe" : "click to subscribe"}${mine && rates ? `\n${size(Math.round(rates.bytesRate))}/s` : ""}`;
     write(subs, pair[0] === "channel" ? (subscribers == null ? "" : number(subscribers)) : pair[0] === "shard" && subscribers != null ? `shard ${subscribers}` : pair[0]);
-    write(speed, mine && rates ? rate(rates.rate) : "");
+    write(speed, mine && rates ? (this.bytes ? size(Math.round(rates.bytesRate)) : rate(rates.rate)) : "");
   }
 }
 

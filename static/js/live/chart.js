@@ -8,6 +8,7 @@ export class Chart {
     this.box = box;
     this.seconds = [];
     this.names = [];
+    this.reading = box.appendChild(Object.assign(document.createElement("div"), { className: "live-reading", hidden: true }));
     import(url).then(({ uPlot }) => { this.uPlot = uPlot; this.build(); }).catch(() => { box.hidden = true; });
     new ResizeObserver(() => this.plot?.setSize(this.size())).observe(box);
     new MutationObserver(() => this.build()).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
@@ -55,9 +56,19 @@ export class Chart {
       ...this.size(), padding: [8, 8, 0, 8], cursor: { y: false, points: { size: 6 } }, legend: { show: false },
       scales: { x: { range: () => this.span }, y: { range: (_, min, max) => [0, Math.max(4, max * 1.15)] } },
       axes: [{ ...axis, size: 22, grid: { show: false }, incrs: [15, 30, 60], values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toTimeString().slice(0, tick % 60 ? 8 : 5)), space: 110 }, { ...axis, size: 46, values: (_, ticks) => ticks.map(rate), space: 30 }],
+      hooks: { setCursor: [(plot) => this.read(plot)] },
       series: [{}, ...this.names.map((name, at) => line(name, HUES[at], at === 0)), line(OTHERS, "--faint", false)],
     }, this.data(), this.box);
     this.plot.setData(this.data());
+  }
+
+  /** What the lines say where the pointer is. */
+  read({ cursor: { idx } }) {
+    const second = idx == null ? null : this.seconds[idx];
+    this.reading.hidden = !second;
+    if (!second) return;
+    const parts = this.names.filter((name) => second.by.get(name)).map((name) => Object.assign(document.createElement("b"), { className: this.colourOf(name), textContent: `${show(name)} ${rate(second.by.get(name))} /s` }));
+    this.reading.replaceChildren(new Date(second.at * 1000).toTimeString().slice(0, 8), ...parts);
   }
 
   /** A token as a colour that a canvas understands, at a share (percent) of its strength. */

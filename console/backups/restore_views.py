@@ -2,6 +2,7 @@
 
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -29,11 +30,20 @@ def restore(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResp
     if request.method == "POST" and form.is_valid():
         return _order(request, backup, form)
     context = {"connection": connection, "backup": backup, "form": form, "job": job, "once": uuid.uuid4().hex}
+    context |= {"chosen": [from_key_id(name) for name in str(form["names"].value() or "").split()[:20]]}
     context |= {
         "may_control": True,
         "doable": job is not None and job.state == "done" and job.params.get("dry"),
     }
     return render(request, "backups/restore.html", context, status=422 if form.errors else 200)
+
+
+@require_GET
+def restore_key(request: HttpRequest, server: str, backup_id: uuid.UUID, db: int, key: str) -> HttpResponse:
+    """From a key of an opened backup to the form, with that key chosen."""
+    response = redirect("backup_restore", server=server, backup_id=backup_id)
+    response["Location"] += "?" + urlencode({"names": key, "db": db})
+    return response
 
 
 @require_GET
@@ -65,8 +75,8 @@ def _targets(request: HttpRequest, backup: Backup) -> list[str]:
 
 def _initial(request: HttpRequest, backup: Backup, targets: list[str], job: Job | None) -> dict[str, Any]:
     if job is None:
-        names = request.GET.get("names", "")
-        return {"target": targets[0] if targets else "", "names": names, "match": "*"}
+        chosen = {name: request.GET[name] for name in ("names", "db") if request.GET.get(name)}
+        return {"target": targets[0] if targets else "", "match": "*", **chosen}
     params = job.params
     return {
         "target": job.server, "match": to_text(from_key_id(params["match"])), "names": " ".join(params.get("names") or []),

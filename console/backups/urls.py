@@ -39,4 +39,9 @@ urlpatterns = [
         restore_views.dry,
         name="backup_dry",
     ),
+    path(
+        "servers/<server:server>/backups/<uuid:backup_id>/restore/<int:db>/<key:key>/",
+        restore_views.restore_key,
+        name="backup_restore_key",
+    ),
 ]

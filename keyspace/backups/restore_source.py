@@ -58,7 +58,7 @@ def source_of(
     with ExitStack() as stack:
         name = backup.files[0]["name"]
         if name.endswith(".ksarch"):
-            lazily, libraries = _LazyScratch(stack), list[bytes]()
+            lazily, libraries = LazyScratch(stack), list[bytes]()
             yield Source(
                 _archive_pages(backup, wanted, libraries), lazily.typed, lambda: next(iter(libraries), None)
             )
@@ -115,7 +115,7 @@ def _typed(client: Client, db: int, dump: Dump) -> Iterator[TypedPiece]:
     return read_typed(client, db, dump.name, type_of(client, dump.name), dump.expires)
 
 
-class _LazyScratch:
+class LazyScratch:
     """A scratch server, started when the first payload has to be read by a server."""
 
     def __init__(self, stack: ExitStack) -> None:

@@ -89,6 +89,11 @@ def test_open_browse_close(backup: Backup, admin_client: Client) -> None:
     assert keys.status_code == 200
     key = admin_client.get(reverse("key", args=[opened.row.name, 0, b"bin\xff\x00\n:name"]))
     assert key.status_code == 200
+    link = reverse("backup_restore_key", args=["test", backup.pk, 0, b"bin\xff\x00\n:name"])
+    assert link in key.content.decode()
+    form = admin_client.get(link, follow=True).content.decode()
+    assert "bin\\xff\\x00\\n:name" in form
+    assert admin_client.get(link.replace("/0/", "/0/!!"), follow=True).status_code == 400
     assert admin_client.post(address("backup_close", backup)).status_code == 302
     assert not OpenBackup.objects.exists()
 
@@ -279,7 +284,9 @@ def test_a_server_that_is_down(
     assert admin_client.post(reverse("backups_start", args=["down"]), {"kind": "pull"}).status_code == 503
 
 
-def test_an_old_backup_is_told_on_every_page_of_the_server(backup: Backup, server_row: Any, admin_client: Client) -> None:
+def test_an_old_backup_is_told_on_every_page_of_the_server(
+    backup: Backup, server_row: Any, admin_client: Client
+) -> None:
     keys = reverse("keys", args=["test", 0])
     Schedule.objects.create(server=server_row, name="nightly", max_age_hours=1)
     assert "is too old" not in admin_client.get(keys).content.decode()

@@ -28,7 +28,9 @@ HOST, _port = env.str("HOST", "127.0.0.1"), env.str("PORT", "8000")
 if not _port.isdigit() or not 0 < int(_port) < 65536:
     raise ImproperlyConfigured(f"PORT must be a number from 1 to 65535, not {_port!r}.")
 PORT = int(_port)
-ORIGIN = urlsplit(env.str("CONSOLE_ORIGIN", f"http://[{HOST}]:{PORT}" if ":" in HOST else f"http://{HOST}:{PORT}"))
+ORIGIN = urlsplit(
+    env.str("CONSOLE_ORIGIN", f"http://[{HOST}]:{PORT}" if ":" in HOST else f"http://{HOST}:{PORT}")
+)
 BEHIND_TLS = ORIGIN.scheme == "https"
 ALLOWED_HOSTS = [
     ORIGIN.hostname or "localhost",
@@ -202,8 +204,14 @@ if env.str("CONSOLE_BACKUP_BUCKET", ""):
             "file_overwrite": False, "max_memory_size": 16 * 1024 * 1024, "default_acl": None,
         },
     }  # fmt: skip
-SCRATCH_BINARIES, SCRATCH_MEMORY = env.list("CONSOLE_SCRATCH_BINARIES", default=[]), env.int("CONSOLE_SCRATCH_MEMORY", 0)
-OPEN_BACKUPS, OPEN_BACKUP_MINUTES = env.int("CONSOLE_OPEN_BACKUPS", 3), env.int("CONSOLE_OPEN_BACKUP_MINUTES", 60)
+SCRATCH_BINARIES, SCRATCH_MEMORY = (
+    env.list("CONSOLE_SCRATCH_BINARIES", default=[]),
+    env.int("CONSOLE_SCRATCH_MEMORY", 0),
+)
+OPEN_BACKUPS, OPEN_BACKUP_MINUTES = (
+    env.int("CONSOLE_OPEN_BACKUPS", 3),
+    env.int("CONSOLE_OPEN_BACKUP_MINUTES", 60),
+)
 BACKUP_UPLOAD_BYTES = env.int("CONSOLE_BACKUP_UPLOAD_BYTES", 64 * 1024**3)
 JOBS_URL = env.str("CONSOLE_JOBS_URL", "")
 

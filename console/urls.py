@@ -16,7 +16,10 @@ ACCOUNT_PAGES = {"login", "logout", "inactive", "signup", "reauthenticate", "cha
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
-    path("accounts/", include([url for url in allauth_urls if url.name.removeprefix("account_") in ACCOUNT_PAGES])),
+    path(
+        "accounts/",
+        include([url for url in allauth_urls if url.name.removeprefix("account_") in ACCOUNT_PAGES]),
+    ),
     path("accounts/2fa/", include("allauth.mfa.urls")),
     path("", include("console.servers.urls")),
     path("", include("console.keys.urls")),

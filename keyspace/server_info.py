@@ -129,7 +129,9 @@ def states_of(servers: Sequence[Server], *, patience: float = 1.0) -> dict[str, 
     deadline = time.monotonic() + patience
     for server in servers:
         state_of(server, patience=0)
-    return {server.name: state_of(server, patience=max(0.0, deadline - time.monotonic())) for server in servers}
+    return {
+        server.name: state_of(server, patience=max(0.0, deadline - time.monotonic())) for server in servers
+    }
 
 
 def known_state(server: Server) -> State:

@@ -121,7 +121,8 @@ def set_ttl(
     """Let the key (or one field of it) expire at `expires_at` (Unix ms), in `ttl` ms, or `extend` ms later than it would.
 
     A negative `extend` shortens its life. `seen` is what the person looked at; when type or expiry differ by now, Conflict is
-    raised and nothing is written (None: whatever it is, overwrite it). A time that has passed raises WouldDelete unless `may_delete`. NX XX GT LT need Redis 7.
+    raised and nothing is written (None: whatever it is, overwrite it). A time that has passed raises WouldDelete unless `may_delete`.
+    NX XX GT LT need Redis 7.
     """
     if condition not in CONDITIONS:
         raise BadInput("This condition does not exist.", "Choose one from the list.")

@@ -18,7 +18,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from keyspace import server_info, servers
+from keyspace import counts, server_info, servers
 from keyspace.access import Actor
 from keyspace.models import AuditChain, Grant, Server
 from keyspace.servers import AllServers, Connection, all_servers, open_connection
@@ -49,6 +49,7 @@ def _nothing_known_of_servers() -> Iterator[None]:
     server_info.forget_states()
     servers.forget_abilities()
     servers.forget_clients()
+    counts.forget_counts()
 
 
 @pytest.fixture

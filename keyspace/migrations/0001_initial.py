@@ -7,86 +7,231 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("auth", "0012_alter_user_first_name_max_length"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='AuditChain',
+            name="AuditChain",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('last_hash', models.CharField(default='', max_length=64)),
-                ('entries', models.BigIntegerField(default=0)),
-                ('anchor_id', models.BigIntegerField(default=0)),
-                ('anchor_hash', models.CharField(default='', max_length=64)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("last_hash", models.CharField(default="", max_length=64)),
+                ("entries", models.BigIntegerField(default=0)),
+                ("anchor_id", models.BigIntegerField(default=0)),
+                ("anchor_hash", models.CharField(default="", max_length=64)),
             ],
         ),
         migrations.CreateModel(
-            name='AuditEntry',
+            name="AuditEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(db_index=True)),
-                ('person', models.CharField(db_index=True, max_length=255)),
-                ('address', models.CharField(blank=True, max_length=64)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('server', models.CharField(blank=True, db_index=True, max_length=64)),
-                ('db', models.IntegerField(null=True)),
-                ('operation', models.CharField(db_index=True, max_length=64)),
-                ('key', models.BinaryField(null=True)),
-                ('outcome', models.CharField(choices=[('done', 'done'), ('denied', 'denied'), ('failed', 'failed')], max_length=8)),
-                ('detail', models.JSONField(default=dict)),
-                ('previous', models.CharField(max_length=64)),
-                ('hash', models.CharField(max_length=64)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(db_index=True)),
+                ("person", models.CharField(db_index=True, max_length=255)),
+                ("address", models.CharField(blank=True, max_length=64)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                ("server", models.CharField(blank=True, db_index=True, max_length=64)),
+                ("db", models.IntegerField(null=True)),
+                ("operation", models.CharField(db_index=True, max_length=64)),
+                ("key", models.BinaryField(null=True)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[("done", "done"), ("denied", "denied"), ("failed", "failed")], max_length=8
+                    ),
+                ),
+                ("detail", models.JSONField(default=dict)),
+                ("previous", models.CharField(max_length=64)),
+                ("hash", models.CharField(max_length=64)),
             ],
             options={
-                'verbose_name_plural': 'audit entries',
-                'ordering': ('-id',),
+                "verbose_name_plural": "audit entries",
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='Server',
+            name="Server",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9][a-z0-9_.-]*\\Z', 'Lower-case letters, digits, dots, dashes and underscores.')])),
-                ('source', models.CharField(choices=[('stored', 'the Servers page'), ('environment', 'the environment (REDIS_HOST)'), ('file', 'the file of CONSOLE_SERVERS'), ('sample', 'sample data'), ('backup', 'an opened backup')], default='stored', editable=False, max_length=12)),
-                ('environment', models.CharField(blank=True, choices=[('', 'not said'), ('production', 'production'), ('staging', 'staging'), ('development', 'development')], default='', max_length=12)),
-                ('read_only', models.BooleanField(default=False, help_text='Nobody can change anything on it from this console.')),
-                ('host', models.CharField(blank=True, default='127.0.0.1', max_length=255)),
-                ('port', models.PositiveIntegerField(default=6379)),
-                ('socket', models.CharField(blank=True, help_text='A path; used instead of host and port.', max_length=255, verbose_name='unix socket')),
-                ('db', models.PositiveIntegerField(default=0, help_text='Shown first.', verbose_name='db')),
-                ('username', models.CharField(blank=True, max_length=255, verbose_name='ACL user')),
-                ('password_secret', models.TextField(blank=True, default='', editable=False)),
-                ('tls', models.BooleanField(default=False, verbose_name='TLS')),
-                ('tls_check_hostname', models.BooleanField(default=True, verbose_name='check the host name')),
-                ('ca_cert', models.TextField(blank=True, help_text="Empty: the system's certificates.", verbose_name='CA certificate (PEM)')),
-                ('client_cert', models.TextField(blank=True, verbose_name='client certificate (PEM)')),
-                ('client_key_secret', models.TextField(blank=True, default='', editable=False)),
-                ('changed_at', models.DateTimeField(auto_now=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=64,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z0-9][a-z0-9_.-]*\\Z",
+                                "Lower-case letters, digits, dots, dashes and underscores.",
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("stored", "the Servers page"),
+                            ("environment", "the environment (REDIS_HOST)"),
+                            ("file", "the file of CONSOLE_SERVERS"),
+                            ("sample", "sample data"),
+                            ("backup", "an opened backup"),
+                        ],
+                        default="stored",
+                        editable=False,
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "environment",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "not said"),
+                            ("production", "production"),
+                            ("staging", "staging"),
+                            ("development", "development"),
+                        ],
+                        default="",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "read_only",
+                    models.BooleanField(
+                        default=False, help_text="Nobody can change anything on it from this console."
+                    ),
+                ),
+                ("host", models.CharField(blank=True, default="127.0.0.1", max_length=255)),
+                ("port", models.PositiveIntegerField(default=6379)),
+                (
+                    "socket",
+                    models.CharField(
+                        blank=True,
+                        help_text="A path; used instead of host and port.",
+                        max_length=255,
+                        verbose_name="unix socket",
+                    ),
+                ),
+                ("db", models.PositiveIntegerField(default=0, help_text="Shown first.", verbose_name="db")),
+                ("username", models.CharField(blank=True, max_length=255, verbose_name="ACL user")),
+                ("password_secret", models.TextField(blank=True, default="", editable=False)),
+                ("tls", models.BooleanField(default=False, verbose_name="TLS")),
+                ("tls_check_hostname", models.BooleanField(default=True, verbose_name="check the host name")),
+                (
+                    "ca_cert",
+                    models.TextField(
+                        blank=True,
+                        help_text="Empty: the system's certificates.",
+                        verbose_name="CA certificate (PEM)",
+                    ),
+                ),
+                ("client_cert", models.TextField(blank=True, verbose_name="client certificate (PEM)")),
+                ("client_key_secret", models.TextField(blank=True, default="", editable=False)),
+                ("changed_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'ordering': ('name',),
+                "ordering": ("name",),
             },
         ),
         migrations.CreateModel(
-            name='Grant',
+            name="Grant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('viewer', 'viewer'), ('operator', 'operator'), ('admin', 'admin')], default='viewer', max_length=12)),
-                ('patterns', models.JSONField(blank=True, default=list, help_text='Only keys that match one of these; empty: all.')),
-                ('channels', models.JSONField(blank=True, default=list, help_text='Only channels that match one of these; empty: all.')),
-                ('masks', models.JSONField(blank=True, default=list, help_text='Values of keys that match are hidden until revealed.')),
-                ('group', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='grants', to='auth.group')),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='grants', to=settings.AUTH_USER_MODEL)),
-                ('server', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='grants', to='keyspace.server')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("viewer", "viewer"), ("operator", "operator"), ("admin", "admin")],
+                        default="viewer",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "patterns",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Only keys that match one of these; empty: all."
+                    ),
+                ),
+                (
+                    "channels",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Only channels that match one of these; empty: all.",
+                    ),
+                ),
+                (
+                    "masks",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Values of keys that match are hidden until revealed.",
+                    ),
+                ),
+                (
+                    "group",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="grants",
+                        to="auth.group",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="grants",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "server",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="grants",
+                        to="keyspace.server",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('group__isnull', True), ('user__isnull', False)), models.Q(('group__isnull', False), ('user__isnull', True)), _connector='OR'), name='grant_is_for_a_user_or_a_group')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("group__isnull", True), ("user__isnull", False)),
+                            models.Q(("group__isnull", False), ("user__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="grant_is_for_a_user_or_a_group",
+                    )
+                ],
             },
         ),
     ]

@@ -8,46 +8,66 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('keyspace', '0003_jobs_and_backups'),
+        ("keyspace", "0003_jobs_and_backups"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Once',
+            name="Once",
             fields=[
-                ('token', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('answer', models.JSONField(null=True)),
+                ("token", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("answer", models.JSONField(null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='TrashEntry',
+            name="TrashEntry",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('server', models.CharField(db_index=True, max_length=64)),
-                ('db', models.IntegerField()),
-                ('name', models.BinaryField()),
-                ('type', models.CharField(max_length=64)),
-                ('length', models.BigIntegerField(null=True)),
-                ('why', models.CharField(choices=[('deleted', 'deleted'), ('edited', 'before an edit'), ('overwritten', 'overwritten')], max_length=12)),
-                ('operation', models.CharField(max_length=64)),
-                ('person', models.CharField(max_length=255)),
-                ('at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('expires_at', models.BigIntegerField(null=True)),
-                ('payload', models.BinaryField()),
-                ('dump_size', models.BigIntegerField()),
-                ('stored_size', models.BigIntegerField()),
-                ('left', models.CharField(blank=True, max_length=64)),
-                ('preview', models.JSONField(default=list)),
-                ('restored_at', models.DateTimeField(null=True)),
-                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("server", models.CharField(db_index=True, max_length=64)),
+                ("db", models.IntegerField()),
+                ("name", models.BinaryField()),
+                ("type", models.CharField(max_length=64)),
+                ("length", models.BigIntegerField(null=True)),
+                (
+                    "why",
+                    models.CharField(
+                        choices=[
+                            ("deleted", "deleted"),
+                            ("edited", "before an edit"),
+                            ("overwritten", "overwritten"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("operation", models.CharField(max_length=64)),
+                ("person", models.CharField(max_length=255)),
+                ("at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("expires_at", models.BigIntegerField(null=True)),
+                ("payload", models.BinaryField()),
+                ("dump_size", models.BigIntegerField()),
+                ("stored_size", models.BigIntegerField()),
+                ("left", models.CharField(blank=True, max_length=64)),
+                ("preview", models.JSONField(default=list)),
+                ("restored_at", models.DateTimeField(null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'trash entries',
-                'ordering': ('-at',),
+                "verbose_name_plural": "trash entries",
+                "ordering": ("-at",),
             },
         ),
     ]

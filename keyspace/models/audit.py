@@ -42,7 +42,14 @@ class AuditEntry(models.Model):
     def digest(self) -> str:
         """The hash this entry should carry."""
         key = None if self.key is None else bytes(self.key).hex()
-        parts: list[Any] = [self.previous, self.at.isoformat(), self.person, self.address, self.request_id, self.server]
+        parts: list[Any] = [
+            self.previous,
+            self.at.isoformat(),
+            self.person,
+            self.address,
+            self.request_id,
+            self.server,
+        ]
         parts += [self.db, self.operation, key, self.outcome, self.detail]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

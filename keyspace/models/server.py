@@ -7,7 +7,9 @@ from django.db import models
 
 from keyspace import secrets
 
-server_name = RegexValidator(r"^[a-z0-9][a-z0-9_.-]*\Z", "Lower-case letters, digits, dots, dashes and underscores.")
+server_name = RegexValidator(
+    r"^[a-z0-9][a-z0-9_.-]*\Z", "Lower-case letters, digits, dots, dashes and underscores."
+)
 
 
 class Server(models.Model):
@@ -29,16 +31,22 @@ class Server(models.Model):
     name = models.CharField(max_length=64, unique=True, validators=[server_name])
     source = models.CharField(max_length=12, choices=Source, default=Source.STORED, editable=False)
     environment = models.CharField(max_length=12, choices=Environment, default=Environment.NONE, blank=True)
-    read_only = models.BooleanField(default=False, help_text="Nobody can change anything on it from this console.")
+    read_only = models.BooleanField(
+        default=False, help_text="Nobody can change anything on it from this console."
+    )
     host = models.CharField(max_length=255, blank=True, default="127.0.0.1")
     port = models.PositiveIntegerField(default=6379)
-    socket = models.CharField("unix socket", max_length=255, blank=True, help_text="A path; used instead of host and port.")
+    socket = models.CharField(
+        "unix socket", max_length=255, blank=True, help_text="A path; used instead of host and port."
+    )
     db = models.PositiveIntegerField("db", default=0, help_text="Shown first.")
     username = models.CharField("ACL user", max_length=255, blank=True)
     password_secret = models.TextField(blank=True, default="", editable=False)
     tls = models.BooleanField("TLS", default=False)
     tls_check_hostname = models.BooleanField("check the host name", default=True)
-    ca_cert = models.TextField("CA certificate (PEM)", blank=True, help_text="Empty: the system's certificates.")
+    ca_cert = models.TextField(
+        "CA certificate (PEM)", blank=True, help_text="Empty: the system's certificates."
+    )
     client_cert = models.TextField("client certificate (PEM)", blank=True)
     client_key_secret = models.TextField(blank=True, default="", editable=False)
     changed_at = models.DateTimeField(auto_now=True)
@@ -78,13 +86,21 @@ class Grant(models.Model):
         OPERATOR = "operator", "operator"
         ADMIN = "admin", "admin"
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="grants")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="grants"
+    )
     group = models.ForeignKey(Group, models.CASCADE, null=True, blank=True, related_name="grants")
     server = models.ForeignKey(Server, models.CASCADE, null=True, blank=True, related_name="grants")
     role = models.CharField(max_length=12, choices=Role, default=Role.VIEWER)
-    patterns = models.JSONField(default=list, blank=True, help_text="Only keys that match one of these; empty: all.")
-    channels = models.JSONField(default=list, blank=True, help_text="Only channels that match one of these; empty: all.")
-    masks = models.JSONField(default=list, blank=True, help_text="Values of keys that match are hidden until revealed.")
+    patterns = models.JSONField(
+        default=list, blank=True, help_text="Only keys that match one of these; empty: all."
+    )
+    channels = models.JSONField(
+        default=list, blank=True, help_text="Only channels that match one of these; empty: all."
+    )
+    masks = models.JSONField(
+        default=list, blank=True, help_text="Values of keys that match are hidden until revealed."
+    )
 
     class Meta:
         constraints = (

@@ -93,7 +93,9 @@ def test_cancel_in_the_browser(
     expect(page.get_by_role("cell", name="Cancelled")).to_be_visible()
 
 
-def test_narrow_and_dark(worker: None, redis: Any, admin: Any, server_row: Any, console: Any, signed_in: Any) -> None:
+def test_narrow_and_dark(
+    worker: None, redis: Any, admin: Any, server_row: Any, console: Any, signed_in: Any
+) -> None:
     redis.set("a", 1)
     page = signed_in(admin)
     page.set_viewport_size({"width": 390, "height": 844})

@@ -36,7 +36,9 @@ def fill(redis: Any, count: int = 2000) -> None:
     redis.mset({f"session:{number}": "x" * 20 for number in range(count)} | {"other": 1})
 
 
-def test_from_the_filter_to_the_report(worker: None, signed_in: Any, console: Any, admin: Any, server_row: Server, redis: Any) -> None:
+def test_from_the_filter_to_the_report(
+    worker: None, signed_in: Any, console: Any, admin: Any, server_row: Server, redis: Any
+) -> None:
     Server.objects.filter(pk=server_row.pk).update(environment="production")
     fill(redis, 9000)
     page: Page = signed_in(admin)
@@ -65,7 +67,9 @@ def test_from_the_filter_to_the_report(worker: None, signed_in: Any, console: An
     expect(page.get_by_text(re.compile("in the trash"))).to_be_visible()
 
 
-def test_ttl_with_jitter(worker: None, signed_in: Any, console: Any, admin: Any, server_row: Server, redis: Any) -> None:
+def test_ttl_with_jitter(
+    worker: None, signed_in: Any, console: Any, admin: Any, server_row: Server, redis: Any
+) -> None:
     fill(redis, 50)
     page: Page = signed_in(admin)
     page.goto(console.url(reverse("bulk", args=["test", 0]) + "?match=session:*"))

@@ -107,7 +107,15 @@ def test_a_grant_is_given_changed_and_removed(admin_client, nobody, server_row):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"to": "person:ghost"}, {"to": "x"}, {"role": "owner"}, {"server": "nowhere"}, {"role": ""}, {"to": ""}, {"server": ""}],
+    [
+        {"to": "person:ghost"},
+        {"to": "x"},
+        {"role": "owner"},
+        {"server": "nowhere"},
+        {"role": ""},
+        {"to": ""},
+        {"server": ""},
+    ],
 )
 def test_a_grant_that_makes_no_sense_is_422(admin_client, nobody, server_row, wrong):
     typed = {"to": "person:nobody", "server": "test", "role": "viewer"} | wrong

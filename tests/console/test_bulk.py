@@ -76,7 +76,9 @@ def test_each_act_has_its_fields(admin_client: Client, redis: Any, do: str) -> N
         ({"match": "", "names": "~~"}, ""),
     ],
 )
-def test_what_cannot_be_chosen_is_told(admin_client: Client, server_row: Server, given: dict[str, str], sentence: str) -> None:
+def test_what_cannot_be_chosen_is_told(
+    admin_client: Client, server_row: Server, given: dict[str, str], sentence: str
+) -> None:
     answer = admin_client.post(PAGE, given)
     assert answer.status_code == 422 and sentence in answer.content.decode()
     assert not Job.objects.exists()
@@ -88,7 +90,9 @@ def test_a_duration_is_asked_for(admin_client: Client, redis: Any) -> None:
     assert answer.status_code == 422 and "No time was given" in answer.content.decode()
 
 
-def test_production_asks_for_the_number_and_all_keys_for_the_name(admin_client: Client, redis: Any, server_row: Server) -> None:
+def test_production_asks_for_the_number_and_all_keys_for_the_name(
+    admin_client: Client, redis: Any, server_row: Server
+) -> None:
     Server.objects.filter(pk=server_row.pk).update(environment="production")
     fill(redis)
     job = look(admin_client, match="*")
@@ -125,6 +129,8 @@ def test_the_pages_are_for_admins(request: Any, redis: Any, role: str) -> None:
 
 
 def test_the_keys_page_leads_here_with_its_filter(admin_client: Client, redis: Any) -> None:
-    keys = admin_client.get(reverse("keys", args=["test", 0]), {"match": "ses", "type": "hash"}).content.decode()
+    keys = admin_client.get(
+        reverse("keys", args=["test", 0]), {"match": "ses", "type": "hash"}
+    ).content.decode()
     assert f"{PAGE}?match=%2Ases%2A&amp;type=hash" in keys
     assert f'{PAGE}"' in admin_client.get(reverse("keys", args=["test", 0])).content.decode()

@@ -54,7 +54,9 @@ def test_kept_for_a_week(operator_client: Client, redis: Any) -> None:
     assert len(answer.getvalue()) == int(answer["Content-Length"])
 
 
-def test_a_stranger_to_the_job_does_not_get_the_file(operator_client: Client, admin_client: Client, redis: Any) -> None:
+def test_a_stranger_to_the_job_does_not_get_the_file(
+    operator_client: Client, admin_client: Client, redis: Any
+) -> None:
     fill(redis)
     operator_client.post(PAGE, {"match": "e:*", "form": "lines", "act": "keep"})
     job = Job.objects.get()
@@ -62,7 +64,9 @@ def test_a_stranger_to_the_job_does_not_get_the_file(operator_client: Client, ad
     assert admin_client.get(reverse("export_file", args=["test", job.pk])).status_code == 404
 
 
-@pytest.mark.parametrize("given", [{"match": ""}, {"match": "e:*", "form": "zip"}, {"match": "e:*", "type": "cheese"}])
+@pytest.mark.parametrize(
+    "given", [{"match": ""}, {"match": "e:*", "form": "zip"}, {"match": "e:*", "type": "cheese"}]
+)
 def test_what_cannot_be_exported_is_told(operator_client: Client, redis: Any, given: dict[str, str]) -> None:
     assert operator_client.post(PAGE, {"form": "archive"} | given).status_code == 422
 

@@ -18,9 +18,7 @@ def configured(**environ):
 
 
 def test_without_anything_there_is_sample_data():
-    assert configured() == {
-        "sample": {"source": "sample", "socket": "/data/valkey.sock"}
-    }
+    assert configured() == {"sample": {"source": "sample", "socket": "/data/valkey.sock"}}
 
 
 def test_a_host_alone():

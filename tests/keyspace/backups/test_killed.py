@@ -43,7 +43,11 @@ def written() -> int:
 @pytest.mark.parametrize("kind", ["pull", "export"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_console_killed(
-    kind: str, share: float, new_server: Callable[..., RunningServer], make_server: Any, connection_as: Callable[..., Any]
+    kind: str,
+    share: float,
+    new_server: Callable[..., RunningServer],
+    make_server: Any,
+    connection_as: Callable[..., Any],
 ) -> None:
     server = new_server("valkey9")
     with server.client() as client:
@@ -56,7 +60,14 @@ def test_console_killed(
         path.unlink()
     backup = making.begin_backup(connection, kind)
     assert backup.job is not None
-    arguments = [sys.executable, "-c", WORK, str(database.settings_dict["NAME"]), str(django_settings.DATA_DIR), str(backup.job.pk)]
+    arguments = [
+        sys.executable,
+        "-c",
+        WORK,
+        str(database.settings_dict["NAME"]),
+        str(django_settings.DATA_DIR),
+        str(backup.job.pk),
+    ]
     process = subprocess.Popen(arguments, cwd=ROOT)
     whole = KEYS * 1000 if kind == "pull" else 100_000
     try:

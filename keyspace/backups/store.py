@@ -23,8 +23,8 @@ from keyspace.backups import sealed
 from keyspace.errors import NotFound, Unavailable
 
 CHUNK = 1024 * 1024
-_HASH_BESIDE = 64 * 1024
-_hashers = ThreadPoolExecutor(4, "hash")
+_BESIDE = 64 * 1024
+_writers = ThreadPoolExecutor(8, "write")
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,29 @@ class Part:
         self._file: IO[bytes] = os.fdopen(descriptor, "wb", buffering=0)
         self._seal = sealed.Sealer(self._file, sealed.key()) if sealed.key() else None
         self._sha256 = hashlib.sha256()
-        self._hashing: Future[None] | None = None
+        self._under_way: Future[None] | None = None
         self.size = 0
-        self._committed = False
 
     def write(self, data: "bytes | memoryview") -> None:
-        """Raises Unavailable when the disk is full."""
-        self._hash(data)
+        """Large pieces are written and hashed by a thread, one at a time, beside the next reading: a failure may come one piece later.
+
+        Raises Unavailable when the disk is full.
+        """
+        self._settle()
         self.size += len(data)
+        if len(data) < _BESIDE:
+            self._put(data)
+        else:
+            self._under_way = _writers.submit(self._put, bytes(data))
+
+    def _settle(self) -> None:
+        """Wait for what is under way. Raises what it failed with."""
+        if self._under_way is not None:
+            under_way, self._under_way = self._under_way, None
+            under_way.result()
+
+    def _put(self, data: "bytes | memoryview") -> None:
+        self._sha256.update(data)
         try:
             if self._seal is not None:
                 self._seal.write(data)
@@ -95,32 +110,21 @@ class Part:
         except OSError as error:
             raise _disk_problem(error, self.size) from error
 
-    def _hash(self, data: "bytes | memoryview") -> None:
-        """Beside the writing and the next reading: a large piece is hashed by a thread, one at a time."""
-        if self._hashing is not None:
-            self._hashing.result()
-            self._hashing = None
-        if len(data) < _HASH_BESIDE:
-            self._sha256.update(data)
-        else:
-            self._hashing = _hashers.submit(self._sha256.update, bytes(data))
-
     def commit(self) -> StoredFile:
         """Make the file appear under its name, whole and on disk."""
+        self._settle()
         try:
             if self._seal is not None:
                 self._seal.finish()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise _disk_problem(error, self.size) from error
-        self._hash(b"")
         self._file.close()
         away = remote()
         if away is None:
             self._rename()
         else:
             _upload(away, self.path, self.name)
-        self._committed = True
         return StoredFile(self.name, self.size, self._sha256.hexdigest())
 
     def _rename(self) -> None:
@@ -138,6 +142,8 @@ class Part:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(Exception):  # what brought us here is said already
+            self._settle()
         self._file.close()
         self.path.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """Backups of a million keys, about 300 MB of RDB."""
 
+import itertools
 import os
 import socket
 import tempfile
@@ -48,6 +49,7 @@ def endpoint(server: RunningServer) -> Endpoint:
 
 
 def pull(server: RunningServer, name: str = "bench/0.rdb") -> tuple[Pulled, store.StoredFile]:
+    (store.directory() / name).unlink(missing_ok=True)
     with store.Part(name) as part:
         pulled = pull_rdb(endpoint(server), version="9.1.0", write=part.write)
         return pulled, part.commit()
@@ -67,7 +69,10 @@ def drain(server: RunningServer) -> None:
 
 
 def pulls(server: RunningServer) -> Figures:
-    figures = compare("pull", lambda: pull(server), lambda: drain(server), runs=RUNS)
+    number = itertools.count(1)  # a name of its own each time, as backups have: nothing old is replaced
+    figures = compare(
+        "pull", lambda: pull(server, f"pull{next(number)}/0.rdb"), lambda: drain(server), runs=RUNS
+    )
     with growth() as grown:
         pull(server)
     return figures | {"pull_memory": figure(grown[0], None, "MB, at most 32")}

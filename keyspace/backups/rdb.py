@@ -70,7 +70,7 @@ class RdbChecker:
         last = self._last + bytes(data[-_FOOT_BYTES:])
         if len(data) >= _FOOT_BYTES:
             self._crc = crc64(self._last[-8:], self._crc)
-            self._crc = crc64(data[:-8], self._crc)
+            self._crc = crc64(memoryview(data)[:-8], self._crc)  # not a copy
         else:
             held = self._last[-8:] + bytes(data)
             self._crc = crc64(held[:-8], self._crc)

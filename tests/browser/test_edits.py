@@ -123,7 +123,13 @@ def test_a_new_key_opens_and_a_rename_follows_it(console, signed_in, operator, r
     page = signed_in(operator)
     page.goto(console.url(f"{KEYS}?view=list"))
     page.get_by_role("button", name="New key").click()
+    page.locator("#dialog .cm-content").wait_for()
     page.locator("#id_kind").select_option("hash-add")
+    page.get_by_label("Field").wait_for()
+    expect(page.locator("#dialog .htmx-settling, #dialog.htmx-settling, #dialog .htmx-added")).to_have_count(
+        0
+    )
+    page.locator("#dialog .cm-content").wait_for()
     page.get_by_label("Field").fill(r"f\xff")
     page.get_by_label("Name", exact=True).fill("made:1")
     page.get_by_label("TTL optional").fill("1h")
@@ -131,7 +137,7 @@ def test_a_new_key_opens_and_a_rename_follows_it(console, signed_in, operator, r
     save(page)
     expect(page.locator("h1", has_text="made:1")).to_be_visible()
     expect(page).to_have_url(re.compile(re.escape(key_id(b"made:1"))))
-    assert redis.hget("made:1", b"f\xff") == b"v" and redis.ttl("made:1") > 3500
+    assert redis.hgetall("made:1") == {b"f\xff": b"v"} and redis.ttl("made:1") > 3500
     page.locator(".key-head summary").click()
     page.get_by_role("button", name="Rename…").click()
     page.get_by_label("New name").fill("made:2")

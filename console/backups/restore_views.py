@@ -41,6 +41,7 @@ def restore(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResp
 @require_GET
 def restore_key(request: HttpRequest, server: str, backup_id: uuid.UUID, db: int, key: str) -> HttpResponse:
     """From a key of an opened backup to the form, with that key chosen."""
+    services.get_backup(connect(request, server), backup_id=str(backup_id))
     response = redirect("backup_restore", server=server, backup_id=backup_id)
     response["Location"] += "?" + urlencode({"names": key, "db": db})
     return response

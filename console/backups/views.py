@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_POST
 
 from console.actors import connect
+from console.streams import send_chunks
 from keyspace.access import Permission
 from keyspace.backups import services, transfer
 from keyspace.backups.page import get_backups
@@ -112,11 +112,9 @@ def download(request: HttpRequest, server: str, backup_id: uuid.UUID, number: in
         first, last, status = int(asked[1]), min(int(asked[2] or last), last), 206
         if first > last:
             return HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.size}"})
-    response = StreamingHttpResponse(
-        file.chunks(first, last), status=status, content_type="application/octet-stream"
-    )
-    response["Content-Length"], response["Accept-Ranges"] = str(last - first + 1), "bytes"
-    response["Content-Disposition"] = content_disposition_header(True, file.name) or "attachment"
+    chunks = file.chunks(first, last)
+    response = send_chunks(request, chunks, name=file.name, size=last - first + 1, status=status)
+    response["Accept-Ranges"] = "bytes"
     if asked:
         response["Content-Range"] = f"bytes {first}-{last}/{file.size}"
     return response

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from console.actors import connect
 from console.bulk.forms import ChoiceForm
-from console.bulk.streams import send_file
+from console.streams import send_chunks
 from keyspace import exports
 from keyspace.access import Permission, check_permission
 from keyspace.encoding import from_key_id
@@ -38,7 +38,11 @@ def export(request: HttpRequest, server: str, db: int) -> HttpResponseBase:
         return redirect(
             "job", job_id=exports.start_export(connection, choice=choice, form=kind, once=_once(request)).pk
         )
-    return send_file(request, exports.export_keys(connection, choice=choice, form=kind))
+    return _send(request, exports.export_keys(connection, choice=choice, form=kind))
+
+
+def _send(request: HttpRequest, file: exports.ExportFile) -> HttpResponseBase:
+    return send_chunks(request, file.chunks, name=file.name, size=file.size)
 
 
 def _context(connection: Connection, form: ExportForm) -> dict[str, Any]:
@@ -54,10 +58,10 @@ def _once(request: HttpRequest) -> str | None:
 @require_GET
 def export_key(request: HttpRequest, server: str, db: int, key: str, form: str) -> HttpResponseBase:
     """One key as archive, lines or csv."""
-    return send_file(request, exports.export_key(connect(request, server, db), from_key_id(key), form=form))
+    return _send(request, exports.export_key(connect(request, server, db), from_key_id(key), form=form))
 
 
 @require_GET
 def export_file(request: HttpRequest, server: str, job_id: uuid.UUID) -> HttpResponseBase:
     """The file that an export's job has made."""
-    return send_file(request, exports.download_export(connect(request, server), job_id=job_id))
+    return _send(request, exports.download_export(connect(request, server), job_id=job_id))

@@ -9,26 +9,26 @@ from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
-from keyspace.exports import ExportFile
-
 _END = b""
 
 
-def send_file(request: HttpRequest, file: ExportFile) -> StreamingHttpResponse:
-    """The file as a download. Under ASGI Django would collect a plain iterator before it sends anything: there it is read by a
-    thread of its own, a piece at a time, as fast as the browser takes it."""
-    chunks = _from_thread(file.chunks) if isinstance(request, ASGIRequest) else file.chunks
-    response = StreamingHttpResponse(chunks, content_type="application/octet-stream")
-    response["Content-Disposition"] = content_disposition_header(True, file.name) or "attachment"
+def send_chunks(
+    request: HttpRequest, chunks: Iterator[bytes], *, name: str, size: int | None = None, status: int = 200
+) -> StreamingHttpResponse:
+    """A download called `name`, of `size` bytes where that is known. Under ASGI Django would collect a plain iterator before it sends
+    anything: there it is read by a thread of its own, a piece at a time, as fast as the browser takes it."""
+    pieces = _from_thread(chunks) if isinstance(request, ASGIRequest) else chunks
+    response = StreamingHttpResponse(pieces, status=status, content_type="application/octet-stream")
+    response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     response["X-Content-Type-Options"] = "nosniff"
-    if file.size is not None:
-        response["Content-Length"] = str(file.size)
+    if size is not None:
+        response["Content-Length"] = str(size)
     return response
 
 
 async def _from_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     loop = get_running_loop()
-    with ThreadPoolExecutor(1, thread_name_prefix="export") as thread:
+    with ThreadPoolExecutor(1, thread_name_prefix="download") as thread:
         try:
             while chunk := await loop.run_in_executor(thread, _next, chunks):
                 yield chunk

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from keyspace import counts
 from keyspace.encoding import key_id
+from keyspace.types.bounds import PAGE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,7 +45,7 @@ def test_a_hash_is_paged_and_searched_without_leaving_the_page(at, redis):
     page.locator("#_value_page").get_by_role("link", name="JSON", exact=True).click()
     expect(page.locator("#_value_page td pre.json")).to_be_visible()
     page.locator("#_value_page").get_by_role("link", name="Clear").click()
-    expect(page.locator("#_value_page tbody tr").nth(50)).to_be_visible()
+    expect(page.locator("#_value_page tbody tr").nth(PAGE - 1)).to_be_visible()
 
 
 def test_a_search_for_nothing_goes_on_by_itself_to_the_end(at, redis, monkeypatch):

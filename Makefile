@@ -32,10 +32,9 @@ test: python ## install what tests need, then run all of them against real serve
 	@PATH="$(CURDIR)/$(BIN):$$PATH" node scripts/test.mjs
 ifeq ($(ARGS),)
 	@# The browser's apart: Playwright leaves a running event loop behind, which the tests of asyncio cannot have.
-	@$(PYTEST) --ignore=tests/browser || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -q --ignore=tests/browser
-	@$(PYTEST) tests/browser || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -q tests/browser
+	@$(PYTEST) --ignore=tests/browser; first=$$?; $(PYTEST) tests/browser && exit $$first
 else
-	@$(PYTEST) $(ARGS) || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -q $(ARGS)
+	@$(PYTEST) $(ARGS)
 endif
 
 lint: python ## style, types, who imports whom, Django's own checks, missing migrations

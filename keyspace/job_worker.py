@@ -39,6 +39,7 @@ KIND_MODULES = (
     "keyspace.bulk.looking",
     "keyspace.bulk.working",
     "keyspace.exports",
+    "keyspace.import_job",
 )
 State = Job.State
 

@@ -1,0 +1,235 @@
+"""The jobs behind an import: the preview, and the writing. One pass over the file each; a page of keys is held."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import zstandard
+from django.conf import settings
+
+from keyspace import audit, trash
+from keyspace.access import Permission, check_permission
+from keyspace.backups import store
+from keyspace.backups.archive import ArchiveReader
+from keyspace.backups.dumps import Dump, type_of_payload
+from keyspace.backups.rdb import Damaged
+from keyspace.backups.restore import Pipeline, Policy, Report, restore_batch
+from keyspace.backups.restore_source import LazyScratch
+from keyspace.backups.restore_typed import write_typed
+from keyspace.backups.typed import NotTyped, TypedPiece, read_typed
+from keyspace.bulk.pace import Pace
+from keyspace.encoding import to_text
+from keyspace.errors import Conflict
+from keyspace.importing import Checked, check_lines, digest_of, read_keys
+from keyspace.jobs import Run, job
+from keyspace.models import TrashEntry
+from keyspace.wire import Wire, open_wire
+
+BATCH = 250
+
+
+@job("preview_import", permission=Permission.BULK, resumable=True)
+def run_preview(run: Run) -> dict[str, Any]:
+    """Reads only, so a restart begins anew."""
+    return _Importing(run, Policy("different"), dry=True).run()
+
+
+@job("import_keys", permission=Permission.BULK, resumable=True)
+def run_import(run: Run) -> dict[str, Any]:
+    """Goes on behind the keys it has counted; writing some of them again does no harm."""
+    policy = Policy(run.params["existing"], run.params["ttl"], moment=run.params["made_at"])
+    work = _Importing(run, policy, dry=False)
+    outcome = "failed"
+    try:
+        found = work.run()
+        outcome = "done"
+    finally:
+        run.job.result = work.result()
+        report = work.report
+        detail = {"job": str(run.job.pk), "written": report.restored, "skipped": report.skipped}
+        detail |= {"failed": report.failed, "in_trash": work.trashed}
+        audit.record(work.connection, "import_keys", key=None, outcome=outcome, detail=detail)
+    store.remove(run.params["file"])
+    return found
+
+
+class _Importing:
+    """One pass over the file: looking (`dry`) or writing."""
+
+    def __init__(self, run: Run, policy: Policy, *, dry: bool) -> None:
+        self.run_, self.policy, self.dry = run, policy, dry
+        self.connection = run.connection
+        check_permission(self.connection, Permission.BULK)
+        kept = {} if dry else run.checkpoint
+        self.report = Report(**kept["report"]) if kept else Report()
+        self.looked: int = kept.get("looked", 0)
+        self.trashed: int = kept.get("trashed", 0)
+        self.foreign = 0
+        self.types: dict[str, int] = {}
+        self.checked = Checked()
+        self.header: dict[str, Any] = {}
+        self._pace: Pace | None = None
+
+    def run(self) -> dict[str, Any]:
+        began = time.monotonic()
+        self._pace = Pace(self.run_, self.connection.redis)
+        try:
+            (self._archive if self.run_.params["form"] == "archive" else self._lines)()
+        except Damaged as error:
+            if not self.dry:
+                raise Conflict(
+                    f"The file is damaged: {error.reason}.", "What was written until then stays."
+                ) from error
+            return self.result() | {"refused": f"The file is damaged: {error.reason}."}
+        return self.result() | {"seconds": round(time.monotonic() - began, 2)}
+
+    def result(self) -> dict[str, Any]:
+        dbs = {str(db): count for db, count in self.checked.keys.items()}
+        found = self.report.as_dict() | {
+            "dry": self.dry, "foreign": self.foreign, "trashed": self.trashed, "types": self.types, "bad": self.checked.bad,
+            "bad_lines": self.checked.bad_lines, "left_out": self.checked.left_out, "dbs": dbs,
+            "made_at": int(self.header.get("made_at") or 0), "from": str(self.header.get("server", ""))[:64],
+        }  # fmt: skip
+        if len(dbs) > 1:
+            found["refused"] = (
+                "It holds keys of several dbs: upload it on the Backups page and restore it from there."
+            )
+        return found
+
+    def _tell(self, done: int) -> None:
+        checkpoint = (
+            None
+            if self.dry
+            else {"looked": self.looked, "report": self.report.as_dict(), "trashed": self.trashed}
+        )
+        self.run_.report(done=done, phase="comparing" if self.dry else "writing", checkpoint=checkpoint)
+        if self._pace is not None:
+            self._pace.after(1)
+
+    def _mine(self, name: bytes, kind: str) -> bool:
+        if not self.connection.access.may(Permission.BULK, name):
+            self.foreign += 1
+            return False
+        self.types[kind] = self.types.get(kind, 0) + 1
+        return True
+
+    def _archive(self) -> None:
+        params = self.run_.params
+        with (
+            store.open_file(params["file"]) as source,
+            ExitStack() as stack,
+            open_wire(self.connection.redis) as wire,
+        ):
+            reader, scratch = ArchiveReader(source, size=params["size"]), LazyScratch(stack)
+            self.header = reader.header
+            pipeline = Pipeline(wire, self.policy, self.report, partial(scratch.typed, self.connection.db))
+            at = 0
+            for batch in self._batches(reader):
+                at += len(batch)
+                if at > self.looked:
+                    mine = [dump for dump in batch if self._mine(dump.name, type_of_payload(dump.payload))]
+                    restore_batch(pipeline, mine, self.policy, self.report, keep=self._keep, dry=self.dry)
+                    pipeline.settle()
+                    self.looked = at
+                    self._tell(at)
+
+    def _batches(self, reader: ArchiveReader) -> Iterator[list[Dump]]:
+        for db, page in reader.pages():
+            self.checked.keys[db] = self.checked.keys.get(db, 0) + len(page)
+            if len(self.checked.keys) > 1 and not self.dry:
+                raise Conflict("The file holds keys of several dbs.")
+            for start in range(0, len(page), BATCH):
+                yield page[start : start + BATCH]
+
+    def _lines(self) -> None:
+        place = self.run_.params["file"]
+        with store.open_file(place) as source:
+            self.checked = check_lines(source)
+        if not self.dry and len(self.checked.keys) > 1:
+            raise Conflict("The file holds keys of several dbs.")
+        with store.open_file(place) as source, open_wire(self.connection.redis) as wire:
+            for at, (first, pieces) in enumerate(read_keys(source, self.checked.broken), 1):
+                if at <= self.looked:
+                    continue
+                if self._mine(first.name, first.type):
+                    self._write_key(wire, first, pieces)
+                self.looked = at
+                self._tell(at)
+
+    def _write_key(self, wire: Wire, first: TypedPiece, pieces: Iterator[TypedPiece]) -> None:
+        report, policy = self.report, self.policy
+        report.looked += 1
+        now = int(time.time() * 1000)
+        if first.expires is not None and first.expires <= now and policy.ttl == "original":
+            report.expired += 1
+            report.note("expired", first.name)
+            return
+        if self.dry:
+            kind = self._compare(wire, first, pieces)
+            setattr(report, kind, getattr(report, kind) + 1)
+            report.note(kind, first.name)
+            return
+        if policy.existing != "skip":
+            self._keep_existing(wire, first.name)
+        end = 0 if first.expires is None or policy.ttl == "none" else first.expires
+        if end and policy.ttl == "remaining":
+            end = now + max(1, end - policy.moment)
+        self._note_written(
+            first.name, write_typed(wire, first.name, pieces, end, replace=policy.existing != "skip")
+        )
+
+    def _note_written(self, name: bytes, problem: str | None) -> None:
+        if problem is None:
+            self.report.restored += 1
+        elif problem == "there":
+            self.report.skipped += 1
+            self.report.note("skipped", name)
+        else:
+            self.report.failed += 1
+            self.report.note("failed", name, problem)
+
+    def _compare(self, wire: Wire, first: TypedPiece, pieces: Iterator[TypedPiece]) -> str:
+        """new, same or different."""
+        kind, ttl = wire.call_many([("TYPE", first.name), ("PTTL", first.name)])
+        if kind == b"none":
+            return "new"
+        end = None if ttl < 0 else int(time.time() * 1000) + ttl
+        close = (end is None) == (first.expires is None) and abs((end or 0) - (first.expires or 0)) < 2000
+        if kind.decode() != first.type or not close:
+            return "different"
+        try:
+            here = digest_of(
+                first.type,
+                (p.piece for p in read_typed(self.connection.redis, 0, first.name, first.type, None)),
+            )
+        except NotTyped:
+            return "different"
+        return "same" if here == digest_of(first.type, (piece.piece for piece in pieces)) else "different"
+
+    def _keep_existing(self, wire: Wire, name: bytes) -> None:
+        payload, ttl = wire.call_many([("DUMP", name), ("PTTL", name)])
+        if isinstance(payload, bytes):
+            self._keep([Dump(name, int(time.time() * 1000) + ttl if ttl >= 0 else None, payload)])
+
+    def _keep(self, lost: list[Dump]) -> None:
+        """What is about to be overwritten goes into the trash, where it fits."""
+        fits = [dump for dump in lost if len(dump.payload) <= settings.TRASH_KEY_BYTES]
+        TrashEntry.objects.bulk_create([self._entry(dump) for dump in fits])
+        self.trashed += len(fits)
+        trash.prune()
+        for dump in lost:
+            if dump not in fits:
+                self.report.problems.append(
+                    f"{to_text(dump.name)[:120]}: too large for the trash, overwritten without"
+                )
+
+    def _entry(self, dump: Dump) -> TrashEntry:
+        actor, stored = self.connection.actor, zstandard.compress(dump.payload, 1)
+        return TrashEntry(
+            server=self.connection.server.name, db=self.connection.db, name=dump.name, type=type_of_payload(dump.payload), length=None,
+            why=TrashEntry.Why.OVERWRITTEN, operation="import_keys", person=actor.name,
+            user=actor.user if getattr(actor.user, "pk", None) else None, expires_at=dump.expires, payload=stored,
+            dump_size=len(dump.payload), stored_size=len(stored),
+        )  # fmt: skip

@@ -1,0 +1,255 @@
+"""Imports: previewed, written by a policy, through the trash, on any generation; bad lines are numbers, not the end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection as database
+
+from keyspace import exports, imports, job_worker
+from keyspace.backups import store
+from keyspace.bulk.choice import Choice
+from keyspace.errors import BadInput, Conflict, Denied
+from keyspace.keys import Filter
+from keyspace.models import Job, Server, TrashEntry
+from tests.keyspace.test_bulk import KILLED, wait_for
+from tests.keyspace.test_exports import ALL, BYTES, fill
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def exported(connection: Any, form: str, choice: Choice = ALL) -> bytes:
+    return b"".join(exports.export_keys(connection, choice=choice, form=form).chunks)
+
+
+def preview(connection: Any, data: bytes) -> Job:
+    job = imports.preview_import(connection, chunks=iter([data[:40], data[40:]]), file_name="e.jsonl")
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert job.state == "done", job.problem
+    return job
+
+
+def bring(connection: Any, data: bytes, **how: str) -> Job:
+    job = imports.start_import(connection, preview_id=preview(connection, data).pk, **how)
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def state_of(redis: Any) -> dict[bytes, Any]:
+    """What the keys of `fill` hold, comparable between generations."""
+    return {
+        name: [redis.type(name), read(redis, name), (redis.pttl(name) + 5000) // 100_000]
+        for name in redis.keys("e:*")
+        for read in [READ[redis.type(name)]]
+    }
+
+
+WITH_OUR_FILES = KILLED.replace(
+    "from keyspace import",
+    "from django.conf import settings; settings.BACKUP_DIR = sys.argv[3]\nfrom keyspace import",
+)
+
+READ = {
+    b"string": lambda redis, name: redis.get(name), b"hash": lambda redis, name: redis.hgetall(name),
+    b"list": lambda redis, name: redis.lrange(name, 0, -1), b"set": lambda redis, name: redis.smembers(name),
+    b"zset": lambda redis, name: redis.zrange(name, 0, -1, withscores=True), b"stream": lambda redis, name: redis.xrange(name),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["archive", "lines", "packed"])
+def test_what_was_exported_comes_back(
+    any_server: Any, any_redis: Any, make_server: Any, connection_as: Any, form: str
+) -> None:
+    fill(any_redis)
+    admin = connection_as("admin", server=make_server(any_server))
+    before, data = state_of(any_redis), exported(admin, form)
+    any_redis.delete(*any_redis.keys("e:*"))
+    job = bring(admin, data)
+    assert (job.state, job.result["restored"]) == ("done", 7), (job.problem, job.result)
+    assert state_of(any_redis) == before
+    assert any_redis.get("other") == b"1"
+
+
+@pytest.mark.parametrize("form", ["archive", "lines"])
+def test_from_a_new_generation_to_an_old_one(
+    redis: Any, new_server: Any, make_server: Any, connection_as: Any, form: str
+) -> None:
+    """The payload of Valkey 9 is none of Redis 7: the readable form takes its place."""
+    fill(redis)
+    redis.hset("e:big", mapping={f"f{number}": number for number in range(3000)})
+    data = exported(connection_as("admin"), form)
+    old = new_server("redis7")
+    job = bring(connection_as("admin", server=make_server(old, "old")), data)
+    with old.client() as client:
+        assert state_of(client) == state_of(redis), job.result
+
+
+@pytest.mark.parametrize("form", ["archive", "lines"])
+def test_the_preview_tells_new_same_and_different_and_writes_nothing(
+    redis: Any, connection_as: Any, form: str
+) -> None:
+    fill(redis)
+    admin = connection_as("admin")
+    data = exported(admin, form)
+    redis.delete("e:l")
+    redis.hset("e:h", "b", "other")
+    redis.persist(BYTES)
+    found = preview(admin, data).result
+    assert (found["new"], found["same"], found["different"]) == (1, 4, 2)
+    assert not redis.exists("e:l") and redis.hget("e:h", "b") == b"other"
+
+
+@pytest.mark.parametrize("form", ["archive", "lines"])
+@pytest.mark.parametrize("existing", ["skip", "overwrite", "different"])
+def test_policies(redis: Any, connection_as: Any, form: str, existing: str) -> None:
+    fill(redis)
+    admin = connection_as("admin")
+    data = exported(admin, form)
+    redis.set("e:text", "newer")
+    redis.delete("e:l")
+    job = bring(admin, data, existing=existing)
+    assert job.state == "done", job.problem
+    assert redis.lrange("e:l", 0, -1) == [b"a", b"b", b"c"]
+    if existing == "skip":
+        assert (
+            redis.get("e:text") == b"newer" and job.result["skipped"] == 6 and not TrashEntry.objects.exists()
+        )
+    else:
+        assert redis.get("e:text") == "ä".encode()
+        kept = TrashEntry.objects.get(name=b"e:text")
+        from keyspace.trash import restore_key
+
+        restore_key(admin, b"e:text", entry_id=kept.pk, replace=True)
+        assert redis.get("e:text") == b"newer" and kept.why == "overwritten"
+
+
+def test_bad_lines_are_told_by_number_and_the_rest_goes_on(redis: Any, connection_as: Any) -> None:
+    fill(redis)
+    admin = connection_as("admin")
+    lines = exported(admin, "lines").splitlines(keepends=True)
+    redis.flushall()
+    lines[2] = b"{not json\n"
+    lines[3] = (
+        json.dumps({"db": 0, "name": "e:w", "type": "set", "expires": None, "value": [1]}).encode() + b"\n"
+    )
+    lines.insert(
+        4,
+        json.dumps(
+            {
+                "db": 0,
+                "name": "e:p",
+                "type": "list",
+                "expires": None,
+                "part": 0,
+                "last": False,
+                "value": ["a"],
+            }
+        ).encode()
+        + b"\n",
+    )
+    lines.insert(5, b'{"db":0,"name":"e:m","type":"cheese","expires":null,"value":[]}\n')
+    dry = preview(admin, b"".join(lines)).result
+    assert [number for number, _ in dry["bad"]] == [3, 4, 6, 7] and dry["bad_lines"] == 4
+    job = bring(admin, b"".join(lines[:-1]))
+    assert job.state == "done", job.problem
+    assert redis.dbsize() == job.result["restored"] == 5 and not redis.exists("e:p")
+    assert "last line is missing" in job.result["bad"][-1][1]
+
+
+@pytest.mark.parametrize("data", [b"hello", b"REDIS0011......", b"\x1f\x8b", b""])
+def test_what_is_no_export_is_refused(connection_as: Any, data: bytes) -> None:
+    with pytest.raises(BadInput):
+        imports.preview_import(connection_as("admin"), chunks=iter([data]))
+
+
+def test_a_cut_archive_is_refused_before_anything_is_written(redis: Any, connection_as: Any) -> None:
+    fill(redis)
+    admin = connection_as("admin")
+    data = exported(admin, "archive")
+    dry = preview(admin, data[:-30])
+    assert "damaged" in dry.result["refused"]
+    with pytest.raises(Conflict):
+        imports.start_import(admin, preview_id=dry.pk)
+
+
+def test_roles_and_patterns(redis: Any, connection_as: Any) -> None:
+    fill(redis)
+    data = exported(connection_as("admin"), "lines")
+    with pytest.raises(Denied):
+        imports.preview_import(connection_as("operator"), chunks=iter([data]))
+    admin = connection_as("admin")
+    object.__setattr__(admin, "access", type(admin.access)(()))
+    with pytest.raises(Denied):
+        imports.preview_import(admin, chunks=iter([data]))
+
+
+def test_keys_outside_the_grant_are_left_alone(
+    redis: Any, make_person: Any, server_row: Server, connection_as: Any
+) -> None:
+    from keyspace.access import Actor
+    from keyspace.servers import open_connection
+
+    fill(redis)
+    data = exported(connection_as("admin"), "archive")
+    redis.flushall()
+    user = make_person("ana", "admin", server=server_row, patterns=["e:[hl]"])
+    job = bring(open_connection(Actor(user, "ana"), "test", 0), data)
+    assert sorted(redis.keys("*")) == [b"e:h", b"e:l"] and job.result["foreign"] == 5
+
+
+def test_overwriting_on_production_takes_the_name(redis: Any, connection_as: Any, server_row: Server) -> None:
+    Server.objects.filter(pk=server_row.pk).update(environment="production")
+    fill(redis)
+    admin = connection_as("admin")
+    dry = preview(admin, exported(admin, "lines"))
+    with pytest.raises(BadInput, match="name"):
+        imports.start_import(admin, preview_id=dry.pk, existing="overwrite", typed="tset")
+    assert imports.start_import(admin, preview_id=dry.pk, existing="overwrite", typed="test")
+
+
+def test_what_expired_since_is_not_brought_to_life(redis: Any, connection_as: Any) -> None:
+    redis.set("e:short", 1, px=300)
+    redis.set("e:long", 1)
+    admin = connection_as("admin")
+    data = exported(admin, "archive")
+    time.sleep(0.35)
+    job = bring(admin, data)
+    assert job.result["expired"] == 1 and not redis.exists("e:short")
+
+
+@pytest.mark.parametrize("form", ["archive", "lines"])
+def test_kill_9_in_the_middle_then_resume(redis: Any, connection_as: Any, form: str) -> None:
+    """Everything is there, once."""
+    count = 30_000
+    pipe = redis.pipeline(transaction=False)
+    for number in range(count):
+        pipe.rpush(f"e:{number}", os.urandom(60), "b")
+    pipe.execute()
+    admin = connection_as("admin")
+    data = exported(admin, form, Choice(Filter(b"e:*")))
+    redis.flushall()
+    job = imports.start_import(admin, preview_id=preview(admin, data).pk, existing="overwrite")
+    name = str(database.settings_dict["NAME"])
+    process = subprocess.Popen(
+        [sys.executable, "-c", WITH_OUR_FILES, name, str(job.pk), str(store.directory())],
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        wait_for(job, lambda job: job.done > 200 or job.state == "done", 30)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert 0 < redis.dbsize() < count
+    assert job_worker.recover_jobs() == 1
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert (job.state, redis.dbsize()) == ("done", count), job.problem
+    assert all(redis.llen(f"e:{number}") == 2 for number in range(0, count, 7))

@@ -59,7 +59,7 @@ def test_nothing_names_a_path_of_somebodys_machine() -> None:
 
 def test_nothing_names_a_package_registry() -> None:
     hosts = "|".join(
-        (r"pypi\.org", r"python" r"hosted\.", r"npmjs\.(org|com)", r"yarnpkg\.", r"deb\.debian\.")
+        (r"pypi\.org", r"python" r"hosted\.", r"npm" r"js\.(org|com)", r"yarnpkg\.", r"deb\.debian\.")
     )
     report(lines_with(hosts, files(r"", but=r"\.(png|svg|ico|woff2)$|^tests/test_layout\.py$")))
 

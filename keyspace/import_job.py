@@ -1,7 +1,8 @@
 """The jobs behind an import: the preview, and the writing. One pass over the file each; a page of keys is held."""
 
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -20,14 +21,16 @@ from keyspace.backups.restore_source import LazyScratch
 from keyspace.backups.restore_typed import write_typed
 from keyspace.backups.typed import NotTyped, TypedPiece, read_typed
 from keyspace.bulk.pace import Pace
-from keyspace.encoding import to_text
 from keyspace.errors import Conflict
+from keyspace.import_fit import Fit
 from keyspace.importing import Checked, check_lines, digest_of, read_keys
 from keyspace.jobs import Run, job
 from keyspace.models import TrashEntry
 from keyspace.wire import Wire, open_wire
 
 BATCH = 250
+HELD = 4
+"""Pieces up to which a key is compared before it is overwritten; one of more is written again, which does no harm."""
 
 
 @job("preview_import", permission=Permission.BULK, resumable=True)
@@ -55,6 +58,11 @@ def run_import(run: Run) -> dict[str, Any]:
     return found
 
 
+def _product(header: dict[str, Any]) -> str:
+    """The server that the file came from, as its header says: Valkey 9.0.1."""
+    return f"{header['product']} {header.get('version', '')}".strip()[:64] if header.get("product") else ""
+
+
 class _Importing:
     """One pass over the file: looking (`dry`) or writing."""
 
@@ -70,6 +78,7 @@ class _Importing:
         self.types: dict[str, int] = {}
         self.checked = Checked()
         self.header: dict[str, Any] = {}
+        self.fit: Fit | None = None
         self._pace: Pace | None = None
 
     def run(self) -> dict[str, Any]:
@@ -91,6 +100,7 @@ class _Importing:
             "dry": self.dry, "foreign": self.foreign, "trashed": self.trashed, "types": self.types, "bad": self.checked.bad,
             "bad_lines": self.checked.bad_lines, "left_out": self.checked.left_out, "dbs": dbs,
             "made_at": int(self.header.get("made_at") or 0), "from": str(self.header.get("server", ""))[:64],
+            "product": _product(self.header), "fit": self.fit.as_dict() if self.fit else None,
         }  # fmt: skip
         if len(dbs) > 1:
             found["refused"] = (
@@ -124,7 +134,9 @@ class _Importing:
         ):
             reader, scratch = ArchiveReader(source, size=params["size"]), LazyScratch(stack)
             self.header = reader.header
-            pipeline = Pipeline(wire, self.policy, self.report, partial(scratch.typed, self.connection.db))
+            typed = partial(scratch.typed, self.connection.db)
+            pipeline = Pipeline(wire, self.policy, self.report, typed)
+            self.fit = Fit(wire, typed) if self.dry else None
             at = 0
             for batch in self._batches(reader):
                 at += len(batch)
@@ -132,6 +144,8 @@ class _Importing:
                     mine = [dump for dump in batch if self._mine(dump.name, type_of_payload(dump.payload))]
                     restore_batch(pipeline, mine, self.policy, self.report, keep=self._keep, dry=self.dry)
                     pipeline.settle()
+                    for dump in mine if self.fit else ():
+                        self.fit.look(dump)
                     self.looked = at
                     self._tell(at)
 
@@ -147,6 +161,7 @@ class _Importing:
         place = self.run_.params["file"]
         with store.open_file(place) as source:
             self.checked = check_lines(source)
+        self.header = self.checked.header
         if not self.dry and len(self.checked.keys) > 1:
             raise Conflict("The file holds keys of several dbs.")
         with store.open_file(place) as source, open_wire(self.connection.redis) as wire:
@@ -167,18 +182,28 @@ class _Importing:
             report.note("expired", first.name)
             return
         if self.dry:
-            kind = self._compare(wire, first, pieces)
-            setattr(report, kind, getattr(report, kind) + 1)
-            report.note(kind, first.name)
+            self._note_compared(first.name, self._compare(wire, first, pieces))
             return
-        if policy.existing != "skip":
-            self._keep_existing(wire, first.name)
+        if policy.existing == "different":
+            held = list(itertools.islice(pieces, HELD))
+            if held[-1].last and self._note_compared(first.name, self._compare(wire, first, held)) == "same":
+                report.skipped += 1
+                return
+            pieces = itertools.chain(held, pieces)
+        if policy.existing != "skip" and self._keep_existing(wire, first.name):
+            report.skipped += 1
+            return
         end = 0 if first.expires is None or policy.ttl == "none" else first.expires
         if end and policy.ttl == "remaining":
             end = now + max(1, end - policy.moment)
         self._note_written(
             first.name, write_typed(wire, first.name, pieces, end, replace=policy.existing != "skip")
         )
+
+    def _note_compared(self, name: bytes, kind: str) -> str:
+        setattr(self.report, kind, getattr(self.report, kind) + 1)
+        self.report.note(kind, name)
+        return kind
 
     def _note_written(self, name: bytes, problem: str | None) -> None:
         if problem is None:
@@ -190,7 +215,7 @@ class _Importing:
             self.report.failed += 1
             self.report.note("failed", name, problem)
 
-    def _compare(self, wire: Wire, first: TypedPiece, pieces: Iterator[TypedPiece]) -> str:
+    def _compare(self, wire: Wire, first: TypedPiece, pieces: Iterable[TypedPiece]) -> str:
         """new, same or different."""
         kind, ttl = wire.call_many([("TYPE", first.name), ("PTTL", first.name)])
         if kind == b"none":
@@ -208,22 +233,22 @@ class _Importing:
             return "different"
         return "same" if here == digest_of(first.type, (piece.piece for piece in pieces)) else "different"
 
-    def _keep_existing(self, wire: Wire, name: bytes) -> None:
+    def _keep_existing(self, wire: Wire, name: bytes) -> set[bytes]:
         payload, ttl = wire.call_many([("DUMP", name), ("PTTL", name)])
-        if isinstance(payload, bytes):
-            self._keep([Dump(name, int(time.time() * 1000) + ttl if ttl >= 0 else None, payload)])
+        if not isinstance(payload, bytes):
+            return set()
+        return self._keep([Dump(name, int(time.time() * 1000) + ttl if ttl >= 0 else None, payload)])
 
-    def _keep(self, lost: list[Dump]) -> None:
-        """What is about to be overwritten goes into the trash, where it fits."""
+    def _keep(self, lost: list[Dump]) -> set[bytes]:
+        """What is about to be overwritten goes into the trash. What is too large for it is left alone: these are the names."""
         fits = [dump for dump in lost if len(dump.payload) <= settings.TRASH_KEY_BYTES]
         TrashEntry.objects.bulk_create([self._entry(dump) for dump in fits])
         self.trashed += len(fits)
         trash.prune()
-        for dump in lost:
-            if dump not in fits:
-                self.report.problems.append(
-                    f"{to_text(dump.name)[:120]}: too large for the trash, overwritten without"
-                )
+        left = {dump.name for dump in lost} - {dump.name for dump in fits}
+        for name in left:
+            self.report.note("skipped", name, "left alone: what is there is too large for the trash")
+        return left
 
     def _entry(self, dump: Dump) -> TrashEntry:
         actor, stored = self.connection.actor, zstandard.compress(dump.payload, 1)

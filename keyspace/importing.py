@@ -18,13 +18,14 @@ _SUM = 1 << 128
 
 @dataclass
 class Checked:
-    """What a file of lines holds: keys by db, `bad` lines as (number, why), names of keys that are not whole in it."""
+    """What a file of lines holds: keys by db, `bad` lines as (number, why), names of keys that are not whole in it; its `header`."""
 
     keys: dict[int, int] = field(default_factory=dict)
     bad: list[tuple[int, str]] = field(default_factory=list)
     bad_lines: int = 0
     broken: set[bytes] = field(default_factory=set)
     left_out: int = 0
+    header: dict[str, Any] = field(default_factory=dict)
 
     def refuse(self, number: int, why: str) -> None:
         self.bad_lines += 1
@@ -78,6 +79,8 @@ def _pieces(source: IO[bytes], checked: Checked) -> Iterator[tuple[int, TypedPie
                 yield number, None
             elif "left_out" in frame:
                 checked.left_out += 1
+            elif number == 1:
+                checked.header = frame
         except (ValueError, TypeError, KeyError, IndexError) as error:
             checked.refuse(number, str(error) or "its value is not understood")
 

@@ -2,6 +2,7 @@
 the trash; a bad line is named by its number, and the rest goes on.
 """
 
+import itertools
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,20 +15,29 @@ from django.utils import timezone
 from keyspace import audit
 from keyspace.access import Permission, performs
 from keyspace.backups import archive, store
-from keyspace.backups.restore import EXISTING, TTLS
 from keyspace.errors import BadInput, Conflict, NotFound, TooLarge
 from keyspace.jobs import find_job, start_job
 from keyspace.models import Job
 from keyspace.servers import Connection
 
-POLICIES = EXISTING
+POLICIES = {
+    "skip": "leave them: write only keys that are absent",
+    "different": "overwrite those that differ",
+    "overwrite": "overwrite all of them",
+}
+TTLS = {
+    "original": "expire at the original time",
+    "remaining": "live on for what was left at the export",
+    "none": "never expire",
+}
 GOOD_FOR = timedelta(days=1)
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
 class Preview:
-    """A file that was looked at. `result` has new, same, different, expired, foreign (keys), bad (lines with their numbers)."""
+    """A file that was looked at. `result` has new, same, different, expired, foreign (keys), bad (lines with their numbers), and `fit`:
+    what the server does not take as it is."""
 
     job: Job
     result: dict[str, Any]
@@ -40,6 +50,20 @@ class Preview:
             + int(self.result.get("same", 0))
         )
 
+    @property
+    def refused(self) -> str:
+        """Why nothing of it can be imported."""
+        return str(self.result.get("refused", ""))
+
+    @property
+    def old(self) -> bool:
+        return self.job.finished_at is not None and timezone.now() - self.job.finished_at > GOOD_FOR
+
+
+def most_bytes() -> int:
+    """How large a file may be; the setting of uploaded backups holds for imports as well."""
+    return int(settings.BACKUP_UPLOAD_BYTES)
+
 
 @performs(Permission.BULK)
 def preview_import(connection: Connection, *, chunks: Iterator[bytes], file_name: str = "") -> Job:
@@ -49,12 +73,9 @@ def preview_import(connection: Connection, *, chunks: Iterator[bytes], file_name
     form = _form_of(first)
     place = f"import-{uuid.uuid4()}/0.{'ksarch' if form == 'archive' else 'jsonl'}"
     with store.Part(place) as part:
-        part.write(first)
-        for chunk in chunks:
-            if part.size + len(chunk) > settings.BACKUP_UPLOAD_BYTES:
-                raise TooLarge(
-                    f"The file is larger than the {settings.BACKUP_UPLOAD_BYTES / 1e9:.0f} GB taken here."
-                )
+        for chunk in itertools.chain([first], chunks):
+            if part.size + len(chunk) > most_bytes():
+                raise TooLarge(f"The file is larger than the {most_bytes() / 1e9:.1f} GB taken here.")
             part.write(chunk)
         kept = part.commit()
     audit.tell(size=kept.size, form=form, dry=True)
@@ -106,11 +127,9 @@ def start_import(
     preview = get_preview(connection, preview_id=preview_id)
     params = preview.job.params
     audit.tell(existing=existing, keys=preview.keys, dry=False)
-    if not preview.result or preview.result.get("refused"):
-        raise Conflict(
-            "This file cannot be imported.", preview.result.get("refused", "The preview has not ended.")
-        )
-    if preview.job.finished_at is None or timezone.now() - preview.job.finished_at > GOOD_FOR:
+    if not preview.result or preview.refused:
+        raise Conflict("This file cannot be imported.", preview.refused or "The preview has not ended.")
+    if preview.old or preview.job.finished_at is None:
         raise Conflict("The preview is more than a day old.", "Choose the file again.")
     if (
         existing != "skip"

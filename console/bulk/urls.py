@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console.bulk import export_views, views
+from console.bulk import export_views, import_views, views
 
 urlpatterns = [
     path("servers/<server:server>/<int:db>/bulk/", views.bulk, name="bulk"),
@@ -11,6 +11,17 @@ urlpatterns = [
         "servers/<server:server>/<int:db>/export/<key:key>/<slug:form>/",
         export_views.export_key,
         name="export_key",
+    ),
+    path("servers/<server:server>/<int:db>/import/", import_views.import_, name="import"),
+    path(
+        "servers/<server:server>/<int:db>/import/<uuid:preview_id>/",
+        import_views.preview,
+        name="import_preview",
+    ),
+    path(
+        "servers/<server:server>/<int:db>/import/<uuid:preview_id>/state/",
+        import_views.state,
+        name="import_state",
     ),
     path("servers/<server:server>/exports/<uuid:job_id>/", export_views.export_file, name="export_file"),
 ]

@@ -14,10 +14,13 @@ from django.db import connection as database
 
 from keyspace import exports, imports, job_worker
 from keyspace.backups import store
+from keyspace.backups.dumps import Dump
 from keyspace.bulk.choice import Choice
 from keyspace.errors import BadInput, Conflict, Denied
+from keyspace.import_fit import Fit
 from keyspace.keys import Filter
 from keyspace.models import Job, Server, TrashEntry
+from keyspace.wire import open_wire
 from tests.keyspace.test_bulk import KILLED, wait_for
 from tests.keyspace.test_exports import ALL, BYTES, fill
 
@@ -105,6 +108,48 @@ def test_the_preview_tells_new_same_and_different_and_writes_nothing(
     found = preview(admin, data).result
     assert (found["new"], found["same"], found["different"]) == (1, 4, 2)
     assert not redis.exists("e:l") and redis.hget("e:h", "b") == b"other"
+
+
+def test_trying_a_payload_makes_no_key(any_server: Any, any_redis: Any) -> None:
+    """On every generation: a payload of its own is taken, one of a later format is not, and neither leaves anything."""
+    any_redis.set("e:text", "a")
+    payload = any_redis.dump("e:text")
+    with open_wire(any_redis) as wire:
+        fit = Fit(wire, lambda dump: [])
+        fit.look(Dump(BYTES, None, payload))
+        fit.look(Dump(b"e:new", None, payload[:-10] + b"\x60\x00" + payload[-8:]))
+    assert fit.counts == {"readable": 0, "no": 1} and fit.examples["no"][0][:2] == ["e:new", "string"]
+    assert any_redis.keys("*") == [b"e:text"] and any_redis.info("stats")["expired_keys"] == 0
+
+
+def test_the_preview_tells_what_this_server_does_not_take(
+    redis: Any, new_server: Any, make_server: Any, connection_as: Any
+) -> None:
+    fill(redis)
+    data = exported(connection_as("admin"), "archive")
+    old = connection_as("admin", server=make_server(new_server("redis7"), "old"))
+    found = preview(old, data).result
+    assert (
+        found["fit"]["counts"] == {"readable": 7, "no": 0} and len(found["fit"]["examples"]["readable"]) == 7
+    )
+    assert found["product"].startswith("Valkey 9") and found["new"] == 7 and old.redis.dbsize() == 0
+    assert preview(connection_as("admin"), data).result["fit"]["counts"] == {"readable": 0, "no": 0}
+
+
+@pytest.mark.parametrize("form", ["archive", "lines"])
+def test_what_does_not_fit_the_trash_is_left_alone_and_what_is_the_same_is_not_kept(
+    redis: Any, connection_as: Any, settings: Any, form: str
+) -> None:
+    redis.mset({"e:same": "1", "e:large": "imported", "e:small": "imported"})
+    admin = connection_as("admin")
+    data = exported(admin, form)
+    redis.mset({"e:large": os.urandom(2000), "e:small": "newer"})
+    settings.TRASH_KEY_BYTES = 1000
+    job = bring(admin, data, existing="different")
+    assert redis.get("e:small") == b"imported" and redis.strlen("e:large") == 2000
+    assert [bytes(kept.name) for kept in TrashEntry.objects.all()] == [b"e:small"]
+    assert (job.result["restored"], job.result["skipped"], job.result["same"]) == (1, 2, 1)
+    assert "too large for the trash" in job.result["problems"][0]
 
 
 @pytest.mark.parametrize("form", ["archive", "lines"])

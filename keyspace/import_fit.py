@@ -1,0 +1,56 @@
+"""Whether a server takes the payloads of an archive: one example of each kind is tried, and no key is made by it.
+
+RESTORE looks through a payload before it looks at the expiry; with one in the past it then answers OK and makes no key.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from keyspace.backups.dumps import Dump, payload_version, type_of_payload
+from keyspace.backups.typed import TypedPiece
+from keyspace.encoding import to_text
+from keyspace.wire import Wire
+
+EXAMPLES = 20
+_PROBE = b"keyspace-console:probe:{%s}"
+"""In the slot of the key itself, so that a node of a cluster answers for it."""
+_MODULE = 10
+"""Bytes at the beginning of a module's payload that name the module."""
+Typed = Callable[[Dump], Iterable[TypedPiece]]
+
+
+@dataclass
+class Fit:
+    """Keys looked at by what would become of them: `readable` go by their readable form, `no` cannot be written at all."""
+
+    wire: Wire
+    typed: Typed
+    counts: dict[str, int] = field(default_factory=lambda: {"readable": 0, "no": 0})
+    examples: dict[str, list[list[str]]] = field(default_factory=lambda: {"readable": [], "no": []})
+    """For each of the two: [name, type, why]."""
+    _known: dict[tuple[bytes, int], tuple[str, str]] = field(default_factory=dict)
+
+    def look(self, dump: Dump) -> None:
+        kind = (dump.payload[: _MODULE if type_of_payload(dump.payload) == "module" else 1],
+                payload_version(dump.payload))  # fmt: skip
+        if kind not in self._known:
+            self._known[kind] = self._try(dump)
+        verdict, why = self._known[kind]
+        if verdict:
+            self.counts[verdict] += 1
+            if len(self.examples[verdict]) < EXAMPLES:
+                self.examples[verdict].append([to_text(dump.name)[:200], type_of_payload(dump.payload), why])
+
+    def _try(self, dump: Dump) -> tuple[str, str]:
+        """(verdict, why); ("", "") when the server takes it, and when it refuses for a reason that lies not in the payload."""
+        answer = self.wire.call_many([("RESTORE", _PROBE % dump.name, 1, dump.payload, "ABSTTL")])[0]
+        if not isinstance(answer, Exception):
+            return "", ""
+        why = str(answer)
+        if "Bad data format" not in why and "DUMP payload" not in why:
+            return "", ""
+        return ("readable" if any(True for _ in self.typed(dump)) else "no"), why[:200]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"counts": self.counts, "examples": self.examples}

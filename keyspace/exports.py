@@ -124,7 +124,8 @@ def make_export(run: Run) -> dict[str, Any]:
             connection, choice_of(run.params["choice"]), run.params["form"], done, pace
         ):
             part.write(chunk)
-            run.report(done=done.keys, phase=f"exporting, {part.size / 1e6:.1f} MB")
+            if pace.time_to_tell():
+                run.report(done=done.keys, phase=f"exporting, {part.size / 1e6:.1f} MB")
         kept = part.commit()
     run.job.done = done.keys
     facts = {

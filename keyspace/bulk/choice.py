@@ -96,11 +96,16 @@ class Page:
 
 def read_pages(
     connection: Connection, choice: Choice, wire: Wire, *, cursor: int = 0, count: int = SCAN_COUNT,
-    permission: Permission = Permission.BULK,
+    permission: Permission = Permission.BULK, again: bool = False,
 ) -> Iterator[Page]:  # fmt: skip
-    """The chosen keys in pages, from `cursor` on. Of a selection the cursor is the place in it. `foreign` goes by `permission`."""
+    """The chosen keys in pages, from `cursor` on. Of a selection the cursor is the place in it. `foreign` goes by `permission`.
+
+    `again`: work goes on after a break; then names of a selection that are gone are left out, as a scan leaves them out.
+    """
     may = _covered(connection, permission)
     for names, at, looked in _raw_pages(connection, choice, wire, cursor, count):
+        if again and choice.names is not None:
+            names = still_there(wire, names)
         names = _narrow(choice, wire, list(dict.fromkeys(names)))
         foreign = [] if may is None else [name for name in names if not may(name)]
         if foreign:
@@ -128,6 +133,12 @@ def _raw_pages(
         yield keep_matching(connection, choice.filter, wire, reply[1]), cursor, count
         if not cursor:
             return
+
+
+def still_there(wire: Wire, names: list[bytes]) -> list[bytes]:
+    """Those of the names that are keys."""
+    replies = wire.call_many([("EXISTS", name) for name in names])
+    return [name for name, reply in zip(names, replies, strict=True) if reply == 1]
 
 
 def _covered(connection: Connection, permission: Permission) -> Any:

@@ -9,7 +9,7 @@ import zstandard
 from django.conf import settings
 
 from keyspace import trash
-from keyspace.bulk.tally import Tally
+from keyspace.bulk.tally import GONE, Tally
 from keyspace.bulk.watched import execute, in_halves
 from keyspace.changes import is_cluster
 from keyspace.models import TrashEntry
@@ -21,7 +21,6 @@ TRASH_BATCH = 100
 BATCH_BYTES = 16 * 1024 * 1024
 """Memory of keys that are dumped at once: a batch is one stall of the server, and one piece of our own memory."""
 PRUNE_SECONDS = 5.0
-GONE = "gone already: it expired or was deleted meanwhile"
 TOO_LARGE = "too large for the trash, so it was left alone"
 NOT_MEASURED = "the server does not tell its size, so it was left alone"
 
@@ -34,11 +33,13 @@ class Delete:
 
     def apply(self, wire: Wire, names: list[bytes], tally: Tally) -> None:
         if not self._one_by_one:
-            deleted = wire.call("UNLINK", *names)
+            with tally.sending(names):
+                deleted = wire.call("UNLINK", *names)
             tally.done += deleted
             tally.count_skipped(len(names) - deleted, GONE)
             return
-        replies = wire.call_many([("UNLINK", name) for name in names])
+        with tally.sending(names):
+            replies = wire.call_many([("UNLINK", name) for name in names])
         for name, reply in zip(names, replies, strict=True):
             if isinstance(reply, Exception):
                 tally.fail([name], str(reply)[:200])
@@ -85,7 +86,8 @@ class DeleteIntoTrash:
             return True
         TrashEntry.objects.bulk_create(entries)
         try:
-            written = execute(wire, [("UNLINK", *there)])
+            with tally.sending(list(there)):
+                written = execute(wire, [("UNLINK", *there)])
         except redis.ResponseError:
             _forget(entries)
             raise
@@ -97,29 +99,37 @@ class DeleteIntoTrash:
         return True
 
     def _take_busy(self, wire: Wire, each: Weighed, tally: Tally) -> None:
-        """A key that others write all the time: its last DUMP and UNLINK in one MULTI, the trash right after it."""
-        payload, end, _ = execute(
-            wire, [("DUMP", each.name), (self._expiry, each.name), ("UNLINK", each.name)]
-        ) or [None, -2, 0]
+        """A key that others write all the time: as it was a moment ago it is in the trash first, in case the connection breaks;
+        then its last DUMP and UNLINK are one MULTI, and the trash gets that."""
+        entries = self._images(wire, [each])
+        TrashEntry.objects.bulk_create(entries)
+        with tally.sending([each.name]):
+            payload, end, _ = execute(
+                wire, [("DUMP", each.name), (self._expiry, each.name), ("UNLINK", each.name)]
+            ) or [None, -2, 0]
         if payload is None:
             tally.skip([each.name], GONE)
-            return
+        else:
+            self._entry(each, payload, self._end(end)).save(force_insert=True)
+            tally.done, tally.trashed = tally.done + 1, tally.trashed + 1
+        _forget(entries)
+
+    def _end(self, reply: int) -> int | None:
+        """When a key ends, in Unix ms, from what PEXPIRETIME or PTTL answered."""
         now = int(time.time() * 1000) if self._expiry == "PTTL" else 0
-        self._entry(each, payload, now + end if end >= 0 else None).save(force_insert=True)
-        tally.done, tally.trashed = tally.done + 1, tally.trashed + 1
+        return now + reply if reply >= 0 else None
 
     def _images(self, wire: Wire, batch: list[Weighed]) -> list[TrashEntry]:
         """Entries, not yet stored, of those that are still there."""
         commands = [command for each in batch for command in (("DUMP", each.name), (self._expiry, each.name))]
         replies = wire.call_many(commands)
-        now = int(time.time() * 1000) if self._expiry == "PTTL" else 0
         entries = []
         for each, payload, end in zip(batch, replies[::2], replies[1::2], strict=True):
             for reply in (payload, end):
                 if isinstance(reply, Exception):
                     raise reply
             if payload is not None:
-                entries.append(self._entry(each, payload, now + end if end >= 0 else None))
+                entries.append(self._entry(each, payload, self._end(end)))
         return entries
 
     def _entry(self, each: Weighed, payload: bytes, expires_at: int | None) -> TrashEntry:

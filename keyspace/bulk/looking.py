@@ -106,9 +106,9 @@ def look_bulk(run: Run) -> dict[str, Any]:
             look.add(_see(wire, page.names))
             look.foreign += len(page.foreign)
             looked += page.looked
-            run.report(
-                done=min(looked, run.job.total or looked), phase=f"looking: {look.count} keys chosen so far"
-            )
+            if pace.time_to_tell():
+                done = min(looked, run.job.total or looked)
+                run.report(done=done, phase=f"looking: {look.count} keys chosen so far")
             pace.after(len(page.names))
     return look.as_dict() | {"seconds": round(time.monotonic() - began, 2)}
 

@@ -12,6 +12,7 @@ PROBE_SECONDS = 0.05
 LATE_MS = 5.0
 TIMES_IDLE = 4.0
 LONGEST_WAIT = 1.0
+TELL_SECONDS = 0.4
 _SLICE = 0.2
 
 
@@ -23,7 +24,7 @@ class Pace:
         self._run, self._client, self._rate = run, client, rate
         self._late_ms = max(LATE_MS, TIMES_IDLE * statistics.median(self.ping() for _ in range(5)))
         self._began, self._keys = time.monotonic(), 0
-        self._probed = 0.0
+        self._probed = self._told = 0.0
         self._wait = 0.0
         self.yielded = 0
 
@@ -44,6 +45,13 @@ class Pace:
         self._keep_rate(keys)
         if time.monotonic() - self._probed >= PROBE_SECONDS:
             self._probe()
+
+    def time_to_tell(self) -> bool:
+        """Whether it was a while ago that the job's row was told how far it is: each time is a write."""
+        if time.monotonic() - self._told < TELL_SECONDS:
+            return False
+        self._told = time.monotonic()
+        return True
 
     def _keep_rate(self, keys: int) -> None:
         self._keys += keys

@@ -103,6 +103,11 @@ class LookedAt:
     def count(self) -> int:
         return int(self.result.get("count", 0))
 
+    @property
+    def expected(self) -> int:
+        """Keys that a run will have to account for: also those it may not touch."""
+        return self.count + int(self.result.get("foreign", 0))
+
 
 def confirmation_for(server: Server, choice: Choice) -> Confirmation:
     """On a production server the number is typed; everything in a db takes the server's name as well."""
@@ -157,7 +162,9 @@ def start_bulk(
     job = start_job(
         connection.actor, "run_bulk", title=f"{order.words} {look.count} keys: {look.choice.words}", server=connection.server.name,
         db=connection.db, total=look.count, once=f"bulk-{look.job.pk}",
-        params={"choice": look.choice.params(), "look": str(look.job.pk), "doing": order.doing, **vars(order)},
+        params={
+            "choice": look.choice.params(), "look": str(look.job.pk), "doing": order.doing, "expected": look.expected, **vars(order)
+        },
     )  # fmt: skip
     audit.tell(job=str(job.pk))
     return job

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis as redis_py
 from django.db import connection as database
 from django.utils import timezone
 
 from keyspace import job_worker, jobs
-from keyspace.bulk import looking, working
+from keyspace.bulk import looking, tally, work, working
 from keyspace.bulk.choice import Choice, choice_of
 from keyspace.bulk.pace import Pace
 from keyspace.bulk.services import Order, get_look, start_bulk, start_look
@@ -23,6 +24,7 @@ from keyspace.errors import BadInput, Conflict, Denied, NotFound
 from keyspace.keys import Filter
 from keyspace.models import AuditEntry, Grant, Job, Server, TrashEntry
 from keyspace.servers import Connection
+from keyspace.wire import Wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BYTES = b"s:\xff\x00 \n"
@@ -204,7 +206,7 @@ def test_patterns_of_the_grant_bound_it(redis: Any, make_person: Any, server_row
 
 
 def test_who_loses_the_role_stops(redis: Any, connection_as: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(working, "RIGHTS_SECONDS", 0.1)
+    monkeypatch.setattr(work, "RIGHTS_SECONDS", 0.1)
     fill(redis, 3000)
     admin = connection_as("admin")
     job = start_bulk(admin, look_id=look(admin).pk, order=Order("delete", trash=False, rate=1000))
@@ -457,7 +459,82 @@ def test_a_server_that_goes_away_is_waited_for(new_server: Any, make_server: Any
     assert job.state == "done", job.problem
     with server.client() as client:
         assert client.keys("*") == [b"other"]
-    assert job.result["done"] + job.result["skipped"] == 2001
+    result = job.result
+    assert result["done"] + result["unknown"] == job.done == 2001 and not result["skipped"], result
+
+
+class Broken:
+    """Breaks the connection at the third write of `command`: before the server hears of it, or after it has done it."""
+
+    def __init__(self, patch: Any, command: bytes, *, done: bool) -> None:
+        self.turns, real = 0, Wire.exchange
+
+        def exchange(wire: Wire, packed: bytes, replies: int) -> list[Any]:
+            self.turns += command in packed
+            if command not in packed or self.turns != 3:
+                return real(wire, packed, replies)
+            if done:
+                real(wire, packed, replies)
+            raise redis_py.ConnectionError("The connection broke")
+
+        patch.setattr(Wire, "exchange", exchange)
+
+
+@pytest.mark.parametrize("selected", [False, True])
+@pytest.mark.parametrize("trash", [False, True])
+@pytest.mark.parametrize("done", [False, True])
+def test_keys_whose_answer_was_lost_are_counted_as_unknown(
+    redis: Any, connection_as: Any, monkeypatch: Any, done: bool, trash: bool, selected: bool
+) -> None:
+    """UNLINK went out, the connection broke: those that are gone are unknown, those still there come by again. It all adds up."""
+    names = tuple(b"s:%d" % number for number in range(700))
+    redis.mset(dict.fromkeys(names, 1) | {"other": 1})
+    Broken(monkeypatch, b"UNLINK", done=done)
+    chosen = Choice(Filter(b""), names=names) if selected else choice()
+    job = do(connection_as("admin"), Order("delete", trash=trash, rate=5000), chosen)
+    assert (job.state, redis.dbsize()) == ("done", 1), job.problem
+    lost = job.result["unknown"]
+    assert (lost > 0) == done
+    assert (job.result["done"], job.result["skipped"]) == (700 - lost, 0)
+    assert job.result["reasons"] == ({tally.LOST: lost} if lost else {})
+    assert job.done == job.total == 700
+    if trash:
+        kept = {bytes(name) for name in TrashEntry.objects.values_list("name", flat=True)}
+        assert kept == set(names)
+
+
+def test_keys_that_come_by_again_after_a_break_are_counted_once(
+    redis: Any, connection_as: Any, monkeypatch: Any
+) -> None:
+    fill(redis, 700)
+    Broken(monkeypatch, b"PEXPIREAT", done=True)
+    job = do(connection_as("admin"), Order("set", ttl=60_000, rate=5000))
+    assert (job.state, job.result["done"], job.result["skipped"]) == ("done", 701, 0), job.problem
+
+
+def test_a_search_that_begins_anew_counts_each_key_once(
+    redis: Any, connection_as: Any, monkeypatch: Any, settings: Any
+) -> None:
+    """The server is another run after the break, as after a restart: its cursors lead nowhere."""
+    settings.TRASH_KEY_BYTES = 50_000
+    fill(redis, 700)
+    redis.set("s:large", b"x" * 60_000)
+    runs = iter(["one"])
+    monkeypatch.setattr(working, "_server_run", lambda wire: next(runs, "another"))
+    Broken(monkeypatch, b"UNLINK", done=False)
+    job = do(connection_as("admin"), Order("delete", rate=5000))
+    assert (job.state, job.result["done"], job.result["skipped"]) == ("done", 701, 1), job.problem
+
+
+def test_what_went_by_itself_since_the_dry_run_is_told(redis: Any, connection_as: Any) -> None:
+    fill(redis, 100)
+    admin = connection_as("admin")
+    dry = look(admin)
+    redis.delete("s:1", "s:2")
+    job = start_bulk(admin, look_id=dry.pk, order=Order("delete"))
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert job.result["reasons"] == {work.NOT_FOUND: 2} and job.done == job.total == 101
 
 
 KILLED = """
@@ -491,6 +568,9 @@ def test_kill_9_in_the_middle_then_resume(redis: Any, connection_as: Any, trash:
     job_worker.run_job(job.pk)
     job.refresh_from_db()
     assert (job.state, redis.dbsize()) == ("done", 1), job.problem
+    result = job.result
+    assert result["done"] + result["unknown"] == job.done == 2001, result
+    assert set(result["reasons"]) <= {work.STOPPED}
     if trash:
         kept = {bytes(name) for name in TrashEntry.objects.values_list("name", flat=True)}
         assert kept == {b"s:%d" % number for number in range(2000)} | {BYTES}

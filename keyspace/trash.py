@@ -16,7 +16,7 @@ from keyspace.access import Permission, performs
 from keyspace.encoding import to_text
 from keyspace.errors import Conflict, NotFound, Problem
 from keyspace.images import Image, digest_of, preview_key, read_expiry, read_kind, take_image, weigh
-from keyspace.models import Once, TrashEntry
+from keyspace.models import MadeKey, Once, TrashEntry
 from keyspace.servers import Connection
 
 MOST = 500
@@ -88,8 +88,9 @@ def keep(
 
 def prune(*, keeping: uuid.UUID | None = None) -> int:
     """Let go what is older than TRASH_DAYS, and the oldest while there is more than TRASH_BYTES. How many went."""
-    aged = TrashEntry.objects.filter(at__lt=timezone.now() - timedelta(days=settings.TRASH_DAYS))
-    gone = aged.delete()[0]
+    oldest = timezone.now() - timedelta(days=settings.TRASH_DAYS)
+    gone = TrashEntry.objects.filter(at__lt=oldest).delete()[0]
+    MadeKey.objects.filter(job__created_at__lt=oldest).delete()
     Once.objects.filter(at__lt=timezone.now() - timedelta(days=1)).delete()
     stored = TrashEntry.objects.aggregate(all=Sum("stored_size"))["all"] or 0
     if stored <= settings.TRASH_BYTES:

@@ -4,7 +4,7 @@ from keyspace.models.audit import AuditChain, AuditEntry
 from keyspace.models.backup import Backup, OpenBackup, Schedule
 from keyspace.models.job import Job
 from keyspace.models.server import Grant, Server
-from keyspace.models.trash import Once, TrashEntry
+from keyspace.models.trash import MadeKey, Once, TrashEntry
 
 __all__ = [
     "AuditChain",
@@ -12,6 +12,7 @@ __all__ = [
     "Backup",
     "Grant",
     "Job",
+    "MadeKey",
     "Once",
     "OpenBackup",
     "Schedule",

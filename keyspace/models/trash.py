@@ -11,7 +11,8 @@ class TrashEntry(models.Model):
     """The DUMP of a key (`payload`, zstd) as it was before `operation`, with its absolute expiry (Unix ms).
 
     `left` is the SHA-256 of the DUMP's content that the operation left behind ("" where it left no key): undoing goes by it. `preview` has
-    rows of [text, whether masks hide it]. `dump_size` counts the bytes of the DUMP, `stored_size` those of `payload`.
+    rows of [text, whether masks hide it]. `dump_size` counts the bytes of the DUMP, `stored_size` those of `payload`. `job` is the
+    restore that overwrote the key.
     """
 
     class Why(models.TextChoices):
@@ -37,6 +38,7 @@ class TrashEntry(models.Model):
     left = models.CharField(max_length=64, blank=True)
     preview = models.JSONField(default=list)
     restored_at = models.DateTimeField(null=True)
+    job = models.ForeignKey("keyspace.Job", models.SET_NULL, null=True, related_name="trash")
 
     class Meta:
         ordering = ("-at",)
@@ -44,6 +46,18 @@ class TrashEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.why} on {self.server}"
+
+
+class MadeKey(models.Model):
+    """A key that a restore made anew, so that its Undo finds it; `left` as of TrashEntry."""
+
+    job = models.ForeignKey("keyspace.Job", models.CASCADE, related_name="made")
+    db = models.IntegerField()
+    name = models.BinaryField()
+    left = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"a key of db {self.db}, made by {self.job_id}"
 
 
 class Once(models.Model):

@@ -16,7 +16,8 @@ from redis.retry import Retry
 
 from keyspace.access import Access, Actor, rights_of
 from keyspace.errors import BadInput, NotFound
-from keyspace.models import Grant, Server
+from keyspace.frozen import FrozenClient
+from keyspace.models import Grant, OpenBackup, Server
 
 Client = redis.Redis
 CONFIGURED_SOURCES = (Server.Source.ENVIRONMENT, Server.Source.FILE, Server.Source.SAMPLE)
@@ -94,10 +95,10 @@ def _pem_path(pem: str) -> str:
     return f"/proc/self/fd/{descriptor}"
 
 
-def open_client(endpoint: Endpoint, *, db: int = 0, **more: Any) -> Client:
+def open_client(endpoint: Endpoint, *, db: int = 0, kind: type[Client] = Client, **more: Any) -> Client:
     """A client of bytes for `endpoint` with a pool of its own, whose reading leaves the keys' idle times alone."""
     options = connection_options(endpoint) | {"db": db, "redis_connect_func": _touch_nothing} | more
-    return redis.Redis(**options, maint_notifications_config=MaintNotificationsConfig(enabled=False))
+    return kind(**options, maint_notifications_config=MaintNotificationsConfig(enabled=False))
 
 
 def _touch_nothing(connection: Any) -> None:
@@ -123,9 +124,17 @@ def client_of(server: Server, *, db: int = 0) -> Client:
         if client is None:
             for old in [old for old in _clients if old[0] == server.name and old[1] != key[1]]:
                 _clients.pop(old).close()
-            hook = {"redis_connect_func": as_import_source} if server.source == Server.Source.BACKUP else {}
-            client = _clients[key] = open_client(endpoint, db=db, max_connections=64, **hook)
+            client = _clients[key] = _open_shared(server, endpoint, db)
         return client
+
+
+def _open_shared(server: Server, endpoint: Endpoint, db: int) -> Client:
+    """The client of a server; that of an opened backup shows it as of its moment."""
+    if server.source != Server.Source.BACKUP:
+        return open_client(endpoint, db=db, max_connections=64)
+    opened = OpenBackup.objects.filter(row=server).first()
+    more = {"frozen_at": opened.frozen_at if opened else 0, "redis_connect_func": as_import_source}
+    return open_client(endpoint, db=db, kind=FrozenClient, max_connections=64, **more)
 
 
 def as_import_source(connection: Any) -> None:
@@ -157,6 +166,12 @@ class Connection:
     @property
     def redis(self) -> Client:
         return client_of(self.server, db=self.db)
+
+    @property
+    def frozen_at(self) -> int | None:
+        """Where the server is an opened backup: the moment (Unix ms) as of which it tells TTLs. None: its clock goes on."""
+        client = self.redis if self.server.source == Server.Source.BACKUP else None
+        return client.frozen_at if isinstance(client, FrozenClient) else None
 
     def supports(self, command: str) -> bool:
         """Whether the server knows `command` (asked once through COMMAND INFO; a refusal counts as no)."""

@@ -12,6 +12,7 @@ import hiredis
 import redis
 from redis._parsers.base import BaseParser
 
+from keyspace.frozen import FrozenClient, ask_end, left_at
 from keyspace.servers import Client
 
 Command = tuple[bytes | str | int, ...]
@@ -73,6 +74,19 @@ class Wire:
         return found
 
 
+class FrozenWire(Wire):
+    """A Wire to an opened backup: lives are told as of the backup's moment."""
+
+    def __init__(self, connection: Any, moment: int) -> None:
+        super().__init__(connection)
+        self._moment = moment
+
+    def call_many(self, commands: Sequence[Command]) -> list[Any]:
+        replies = super().call_many([ask_end(command) for command in commands])
+        pairs = zip(commands, replies, strict=True)
+        return [left_at(command, reply, self._moment) for command, reply in pairs]
+
+
 def _reply_error(message: str) -> Exception:
     return BaseParser.parse_error(message)  # type: ignore[no-any-return]
 
@@ -83,7 +97,9 @@ def open_wire(client: Client) -> Iterator[Wire]:
     pool = client.connection_pool
     connection = pool.get_connection()
     try:
-        yield Wire(connection)
+        yield (
+            FrozenWire(connection, client.frozen_at) if isinstance(client, FrozenClient) else Wire(connection)
+        )
     except BaseException:
         connection.disconnect()
         raise

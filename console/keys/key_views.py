@@ -39,14 +39,14 @@ def key_context(connection: Connection, name: bytes, request: HttpRequest, query
     more = {
         "key": facts,
         "idle_ms": (facts.idle.value or 0) * 1000,
-        "expires_at": expires_at(facts.ttl.value),
+        "expires_at": expires_at(facts.ttl.value, connection.frozen_at),
     }
     return context | more | value_context(connection, name, facts.type, request.GET.dict())
 
 
-def expires_at(ttl: int | None) -> int | None:
-    """Unix ms at which a key with `ttl` ms left ends."""
-    return None if ttl is None else int(time.time() * 1000) + ttl
+def expires_at(ttl: int | None, frozen_at: int | None = None) -> int | None:
+    """Unix ms at which a key with `ttl` ms left now (or at the moment of an opened backup) ends."""
+    return None if ttl is None else (frozen_at or int(time.time() * 1000)) + ttl
 
 
 def value_context(connection: Connection, name: bytes, kind: str, asked: dict[str, str]) -> dict[str, Any]:

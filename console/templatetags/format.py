@@ -178,10 +178,13 @@ def moment(value: datetime | float | None) -> str | SafeString:
 
 
 @register.simple_tag
-def ttl(ms: int | None) -> SafeString:
-    """A life that ticks: `ms` left as read just now; None is no expiry."""
+def ttl(ms: int | None, frozen_at: int | None = None) -> SafeString:
+    """A life that ticks: `ms` left as read just now; None is no expiry. Of an opened backup it stands still, as of `frozen_at`."""
     if ms is None:
         return mark_safe('<span class="faint" title="no expiry">—</span>')
+    if frozen_at is not None:
+        end = exact_text(_moment_of(frozen_at + ms, 0.001))
+        return mark_safe(f'<span title="as of the backup, until {end}">{life_text(ms)}</span>')
     ends = int(time.time() * 1000) + ms
     return mark_safe(  # numbers and our own words
         f'<time class="ttl{" ttl-short" if ms < 60_000 else ""}" data-expires-at="{ends}"'

@@ -91,11 +91,13 @@ def key_rows(context: Context, rows: list[Row]) -> SafeString:
     connection, query = context["connection"], context["query"]
     page = reverse("keys", args=[connection.server.name, connection.db])
     suffix = escape(page_string(query))
-    return mark_safe("".join([_key_row(row, f"{page}{key_id(row.name)}/", suffix, query) for row in rows]))
+    frozen_at = connection.frozen_at
+    lines = [_key_row(row, f"{page}{key_id(row.name)}/", suffix, query, frozen_at) for row in rows]
+    return mark_safe("".join(lines))
 
 
-def _key_row(row: Row, address: str, suffix: str, query: Query) -> str:
-    cells = (number(row.length), ttl(row.ttl), size(row.memory))
+def _key_row(row: Row, address: str, suffix: str, query: Query, frozen_at: int | None) -> str:
+    cells = (number(row.length), ttl(row.ttl, frozen_at), size(row.memory))
     return (
         f'<a class="row key-row" href="{address}{suffix}" hx-get="{address}pane/" data-row>{type_badge(row.type)}'
         f'<span class="mono name" title="{escape(to_text(row.name))}">{escape(short_in(row.name, query))}</span>'

@@ -56,7 +56,9 @@ def hash_rows(context: Context) -> SafeString:
 def _row(flat: Any, row: HashRow) -> str:
     name = row.field.text
     shown = escape(middle(name, 120)) if row.field.length else '<span class="faint">empty</span>'
-    life = f'<td class="num">{ttl(row.ttl)}</td>' if flat["page"].has_ttls else ""
+    life = (
+        f'<td class="num">{ttl(row.ttl, flat["connection"].frozen_at)}</td>' if flat["page"].has_ttls else ""
+    )
     value = "wrap" if flat["using"] else "cut"
     return (
         f'<tr data-row><th scope="row" class="mono cut" title="{escape(middle(name, 500))}">{shown}</th>'

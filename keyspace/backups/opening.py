@@ -17,6 +17,7 @@ from django.utils import timezone
 from keyspace.access import Actor, Permission
 from keyspace.backups import store
 from keyspace.backups.dumps import read_dumps
+from keyspace.backups.moment import moment_of
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.restore import Policy, restore_pages
 from keyspace.backups.scratch import NotReadable, Scratch, remove_leftovers, start_scratch
@@ -28,7 +29,7 @@ from keyspace.models import Backup, Grant, OpenBackup, Server
 from keyspace.servers import Client, Endpoint, as_import_source, open_client
 
 log = logging.getLogger(__name__)
-_WHOLE = Policy("overwrite", "original", expired=True, keep_past=True)
+_WHOLE = Policy("skip", "original", expired=True, keep_past=True)
 _OURS = {
     "info",
     "ping",
@@ -176,6 +177,7 @@ def _show(backup: Backup, scratch: Scratch, actor: Actor) -> Server:
             directory=str(scratch.directory),
             pid=scratch.process.pid,
             born=scratch.born,
+            frozen_at=moment_of(backup),
             person=actor.name,
         )
     return row

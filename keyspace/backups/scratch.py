@@ -59,7 +59,7 @@ class Scratch:
     def client(self, db: int = 0) -> Client:
         """A client that reads keys whose time has come, where the server can show them."""
         if db not in self._clients:
-            hook = {"redis_connect_func": as_import_source} if self.frozen else {}
+            hook: dict[str, Any] = {"redis_connect_func": as_import_source} if self.frozen else {}
             self._clients[db] = open_client(Endpoint(socket=str(self.socket), timeout=120), db=db, **hook)
         return self._clients[db]
 

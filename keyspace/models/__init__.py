@@ -1,7 +1,7 @@
 """The rows the console keeps: one module a subject."""
 
 from keyspace.models.audit import AuditChain, AuditEntry
-from keyspace.models.backup import Backup, OpenBackup, Schedule
+from keyspace.models.backup import Backup, BackupStatistics, OpenBackup, Schedule
 from keyspace.models.job import Job
 from keyspace.models.server import Grant, Server
 from keyspace.models.trash import MadeKey, Once, TrashEntry
@@ -10,6 +10,7 @@ __all__ = [
     "AuditChain",
     "AuditEntry",
     "Backup",
+    "BackupStatistics",
     "Grant",
     "Job",
     "MadeKey",

@@ -122,16 +122,29 @@ class Backup(models.Model):
 
 
 class OpenBackup(models.Model):
-    """A backup that is loaded in a scratch server and shown as the read-only Server `row`."""
+    """A backup that is loaded in a scratch server and shown as the read-only Server `row`; `frozen_at`: its moment, Unix ms."""
 
     backup = models.OneToOneField(Backup, models.CASCADE, related_name="opened")
     row = models.OneToOneField("keyspace.Server", models.CASCADE, related_name="opened_backup")
     directory = models.CharField(max_length=500)
     pid = models.IntegerField()
     born = models.CharField(max_length=64)
+    frozen_at = models.BigIntegerField(default=0)
     person = models.CharField(max_length=255)
     opened_at = models.DateTimeField(default=timezone.now)
     used_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:
         return f"{self.backup} opened by {self.person}"
+
+
+class BackupStatistics(models.Model):
+    """What `statistics` found in a backup; apart from its row, because it is large and lists of backups do not need it."""
+
+    backup = models.OneToOneField(Backup, models.CASCADE, related_name="statistics")
+    report = models.JSONField(default=dict)
+    person = models.CharField(max_length=255)
+    made_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"statistics of {self.backup}"

@@ -165,14 +165,15 @@ def rights_of(grants: "Iterable[Grant]") -> Access:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def performs(permission: Permission, *, audited: bool | None = None) -> Callable[[F], F]:
+def performs(permission: Permission, *, audited: bool | None = None, operation: str = "") -> Callable[[F], F]:
     """Hold a public service to `permission`: a function, a coroutine function, or a generator of either kind.
 
     The service's first argument is a Connection, or an AllServers for what concerns no single server;
     an argument called `name` (bytes) or `names` (a sequence) is the keys it touches. Checks the role
     for the server and the keys, the server's read-only mark, and writes the audit entry (outcome
     "done", "denied" or "failed", with whatever the service told `audit.tell`). Reading is audited only
-    when refused, unless `audited` says otherwise. A generator is refused at the call (an async one
+    when refused, unless `audited` says otherwise. The entry has the service's name, or `operation` where the
+    service is the second half of another. A generator is refused at the call (an async one
     before its first item) and its entry is written at its end. Raises NotFound for a key outside the
     person's patterns, Denied otherwise.
     """
@@ -185,7 +186,7 @@ def performs(permission: Permission, *, audited: bool | None = None) -> Callable
             names = _names(signature.bind_partial(subject, *args, **kwargs).arguments)
             key = names[0] if len(names) == 1 else None
             check = functools.partial(_check, subject, permission, names)
-            return audit.Call(subject, service.__name__, key, loud, check)
+            return audit.Call(subject, operation or service.__name__, key, loud, check)
 
         wrapper: Any = functools.wraps(service)(way_through(service, call_of))
         wrapper.permission = permission

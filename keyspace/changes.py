@@ -10,7 +10,7 @@ from redis.client import Pipeline
 
 from keyspace import audit, trash
 from keyspace.access import Permission, check_permission, performs
-from keyspace.edits import execute
+from keyspace.edits import EDITS, execute
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, Conflict, Denied, NotFound, Problem
 from keyspace.images import Image, Weight, preview_key, read_kind, take_image, weigh
@@ -167,6 +167,21 @@ def _delete_busy(
     return str(trash.keep(connection, name, image, why=TrashEntry.Why.DELETED, operation="delete_keys").pk)
 
 
+@dataclass(frozen=True)
+class Renaming:
+    """What a rename begins with: the `kind` of key as it is now, and on a cluster the `slot` in which its new name has to be."""
+
+    kind: str
+    slot: int | None
+
+
+@performs(Permission.CREATE_KEYS, audited=False)
+def open_rename(connection: Connection, name: bytes) -> Renaming:
+    """Raises NotFound."""
+    kind = read_kind(connection.redis, name)
+    return Renaming(kind, key_slot(name) if is_cluster(connection) else None)
+
+
 @performs(Permission.CREATE_KEYS)
 def rename_key(connection: Connection, name: bytes, *, to: bytes, kind: str = "") -> Renamed:
     """Give the key another name, if no key has it (RENAMENX); its TTL goes along.
@@ -226,6 +241,16 @@ def refuse_unmasking(connection: Connection, name: bytes, target: Connection, to
     if connection.access.masked(name) and not target.access.masked(to):
         raise Denied("The values of this key are masked, and under that name they would not be.",
                      "Choose a name that is masked as well, or ask an admin.")  # fmt: skip
+
+
+@performs(Permission.CREATE_KEYS, audited=False)
+def list_beginnings(connection: Connection) -> list[tuple[str, str]]:
+    """(slug of the edit, what it makes) of what a key can begin with on this server."""
+    return [
+        (slug, edit.made or slug.partition("-")[0])
+        for slug, (_, edit) in EDITS.items()
+        if edit.creates and all(connection.supports(command) for command in edit.needs)
+    ]
 
 
 @performs(Permission.CREATE_KEYS)

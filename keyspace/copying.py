@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import redis
 
 from keyspace import audit
-from keyspace.access import Permission, performs
+from keyspace.access import Permission, check_permission, performs
 from keyspace.changes import NoWayBack, key_exists, refuse_unmasking
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, Conflict, NotFound
 from keyspace.images import read_expiry, read_kind, weigh
-from keyspace.servers import Connection
+from keyspace.servers import Connection, list_connections
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,19 @@ class Copied:
     name: bytes
     to: bytes
     way: str
+
+
+@performs(Permission.READ_KEYS)
+def copy_targets(connection: Connection, name: bytes) -> list[str]:
+    """The servers on which this person may create keys, this one first. Raises Denied where there is none."""
+    found = [
+        each.server.name
+        for each in list_connections(connection.actor)
+        if each.access.may(Permission.CREATE_KEYS)
+    ]
+    if not found:
+        check_permission(connection, Permission.CREATE_KEYS, name)
+    return sorted(found, key=lambda server: (server != connection.server.name, server))
 
 
 @performs(Permission.READ_KEYS)
@@ -69,7 +82,7 @@ def copy_key(connection: Connection, name: bytes, *, to: bytes, target: Connecti
     return _write_copy(target, to, source=connection, of=name, same_server=same_server)
 
 
-@performs(Permission.CREATE_KEYS)
+@performs(Permission.CREATE_KEYS, operation="copy_key")
 def _write_copy(
     connection: Connection, name: bytes, *, source: Connection, of: bytes, same_server: bool
 ) -> Copied:

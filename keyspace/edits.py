@@ -26,6 +26,10 @@ EDITS: dict[str, tuple[str, type[Edit]]] = {
 """By slug: the type as TYPE answers, and the edit."""
 
 
+class Masked(Denied):
+    """The editor would show a value that is masked for the person."""
+
+
 class Changed(Conflict):
     """What would be changed is no longer what the person saw: `theirs` is what it is now, `hidden` from whom it is masked."""
 
@@ -68,11 +72,11 @@ def find_edit(slug: str) -> tuple[str, type[Edit]]:
 
 @performs(Permission.EDIT_VALUES, audited=False)
 def open_edit(connection: Connection, name: bytes, *, edit: Edit, reveal: str | None = None) -> Opened:
-    """The subject of an edit, to be shown and compared later. Raises NotFound, Conflict for another type, Denied while masked."""
+    """The subject of an edit, to be shown and compared later. Raises NotFound, Conflict for another type, Masked."""
     kind = find_edit(edit.slug)[0]
     hidden = values.is_masked(connection, name, reveal)
     if hidden and edit.reveals:
-        raise Denied("The values of this key are masked.", "Reveal them first, if your role lets you.")
+        raise Masked("The values of this key are masked.", "Reveal them first, if your role lets you.")
     edit.supports = connection.supports
     with connection.redis.pipeline(transaction=True) as pipe:
         pipe.watch(name)

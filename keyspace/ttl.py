@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import redis
 
-from keyspace import audit
+from keyspace import audit, trash
 from keyspace.access import Permission, performs
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, Conflict, NotFound, Problem
+from keyspace.images import Weight, digest_of, preview_key, read_kind, take_image, weigh
+from keyspace.models import TrashEntry
 from keyspace.servers import Connection
 from keyspace.wire import Command
 
@@ -35,12 +37,22 @@ class Expiry:
 
 @dataclass(frozen=True)
 class Change:
-    """What became of it: the key is `gone` when the new time had passed; `kept` when the condition did not hold."""
+    """What became of it: the key is `gone` when the new time had passed, and `entry` of the trash has it; `kept` when the condition did
+    not hold."""
 
     before: Expiry
     after: Expiry | None
     gone: bool = False
     kept: bool = False
+    entry: str | None = None
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The one command, and whether it `ends` what it is about."""
+
+    command: Command
+    ends: bool = False
 
 
 class WouldDelete(Problem):
@@ -121,25 +133,38 @@ def set_ttl(
     """Let the key (or one field of it) expire at `expires_at` (Unix ms), in `ttl` ms, or `extend` ms later than it would.
 
     A negative `extend` shortens its life. `seen` is what the person looked at; when type or expiry differ by now, Conflict is
-    raised and nothing is written (None: whatever it is, overwrite it). A time that has passed raises WouldDelete unless `may_delete`.
-    NX XX GT LT need Redis 7.
+    raised and nothing is written (None: whatever it is, overwrite it). A time that has passed raises WouldDelete unless `may_delete`;
+    then what is deleted goes into the trash, where it fits. NX XX GT LT need Redis 7.
     """
     if condition not in CONDITIONS:
         raise BadInput("This condition does not exist.", "Choose one from the list.")
 
-    def change(now: Expiry) -> Command:
+    def change(now: Expiry) -> _Step:
         target = _target(now, expires_at, ttl, extend)
-        if target <= time.time() * 1000 and not may_delete:
-            raise WouldDelete(
-                "This time has passed: the key would be deleted at once.",
-                "Confirm it, or choose a later time.",
-            )
+        ends = target <= time.time() * 1000
+        if ends and not may_delete:
+            raise _would_delete(connection, name, field)
         only = (condition,) if condition else ()
         if field is not None:
-            return ("HPEXPIREAT", name, target, *only, "FIELDS", 1, field)
-        return ("PEXPIREAT", name, target, *only)
+            return _Step(("HPEXPIREAT", name, target, *only, "FIELDS", 1, field), ends)
+        return _Step(("PEXPIREAT", name, target, *only), ends)
 
     return _change(connection, name, seen, change, field)
+
+
+def _weigh(connection: Connection, name: bytes) -> Weight:
+    return weigh(connection, connection.redis, name, read_kind(connection.redis, name))
+
+
+def _would_delete(connection: Connection, name: bytes, field: bytes | None) -> WouldDelete:
+    weight = _weigh(connection, name)
+    what, fits = ("key", weight.fits_trash) if field is None else ("field", weight.fits_edit)
+    return WouldDelete(
+        f"This time has passed: the {what} would be deleted at once.",
+        "Confirm it, or choose a later time."
+        if fits
+        else "It is too large for the trash, so there would be no way back. Confirm it, or choose a later time.",
+    )
 
 
 def _target(now: Expiry, expires_at: int | None, ttl: int | None, extend: int | None) -> int:
@@ -164,14 +189,14 @@ def persist(
 ) -> Change:
     """Take the TTL away. Raises Conflict as `set_ttl` does."""
     command: Command = ("PERSIST", name) if field is None else ("HPERSIST", name, "FIELDS", 1, field)
-    return _change(connection, name, seen, lambda now: command, field)
+    return _change(connection, name, seen, lambda now: _Step(command), field)
 
 
 def _change(
     connection: Connection,
     name: bytes,
     seen: Expiry | None,
-    command: Callable[[Expiry], Command],
+    step_of: Callable[[Expiry], _Step],
     field: bytes | None,
 ) -> Change:
     """WATCH, compare with what was seen, MULTI: the one command is sent once, and only onto what the person looked at."""
@@ -179,11 +204,18 @@ def _change(
         pipe.watch(name)
         before = _read(pipe, name, field)
         _compare(seen, before)
+        step = step_of(before)
+        entry = _into_trash(connection, pipe, name, field) if step.ends else None
         pipe.multi()
-        pipe.execute_command(*command(before))
+        pipe.execute_command(*step.command)
+        pipe.execute_command(*(("DUMP", name) if entry else ("EXISTS", name)))
         try:
-            done = pipe.execute()[0]
-        except redis.WatchError:
+            done, left = pipe.execute()
+        except (redis.WatchError, redis.ResponseError) as error:
+            if entry:
+                entry.delete()
+            if isinstance(error, redis.ResponseError):
+                raise
             raise Conflict(
                 "The key changed in this very moment; nothing was written.", "Look at it again and repeat."
             ) from None
@@ -191,9 +223,39 @@ def _change(
         after = _read(connection.redis, name, field)
     except NotFound:
         after = None
-    told = {} if field is None else {"field": to_text(field)[:200]}
+    kept = done in (0, [0])
+    led = _settle(entry, left, kept=kept)
+    told: dict[str, str] = ({} if field is None else {"field": to_text(field)[:200]}) | (
+        {"trash": led} if led else {}
+    )
     audit.tell(ttl_before=before.ttl, ttl_after=after.ttl if after else None, gone=after is None, **told)
-    return Change(before, after, gone=after is None, kept=done in (0, [0]))
+    return Change(before, after, gone=after is None, kept=kept, entry=led)
+
+
+def _into_trash(
+    connection: Connection, pipe: redis.Redis, name: bytes, field: bytes | None
+) -> TrashEntry | None:
+    """What will be gone, kept before it goes: the key, or for a field the hash as it was. None where it does not fit."""
+    weight = _weigh(connection, name)
+    if not (weight.fits_trash if field is None else weight.fits_edit):
+        return None
+    image = take_image(connection, pipe, name, weight, preview_key(connection, name, weight))
+    if image is None:
+        return None
+    why = TrashEntry.Why.DELETED if field is None else TrashEntry.Why.EDITED
+    return trash.keep(connection, name, image, why=why, operation="set_ttl")
+
+
+def _settle(entry: TrashEntry | None, left: bytes | None, *, kept: bool) -> str | None:
+    """The entry's id; none where nothing was deleted. What the hash is without the field is what an undo will look for."""
+    if entry is None:
+        return None
+    if kept:
+        entry.delete()
+        return None
+    if left:
+        TrashEntry.objects.filter(pk=entry.pk).update(left=digest_of(left))
+    return str(entry.pk)
 
 
 def _compare(seen: Expiry | None, now: Expiry) -> None:

@@ -15,12 +15,10 @@ from console.keys.edit_forms import PLAIN, CopyForm, CreateForm, DeleteForm, Ren
 from keyspace import changes, copying, edits
 from keyspace import ttl as ttls
 from keyspace.encoding import from_key_id, from_text, to_text
-from keyspace.errors import BadInput, Conflict, Denied, NotFound, Problem
+from keyspace.errors import BadInput, Conflict, Denied, Problem
 from keyspace.once import once
-from keyspace.servers import Connection, list_servers, open_connection
+from keyspace.servers import Connection, open_connection
 from keyspace.types.editing import ValueEdit
-
-REFUSALS = (BadInput, Conflict, Denied, NotFound, changes.NoWayBack)
 
 
 def _about(connection: Connection, act: str, name: bytes = b"") -> str:
@@ -83,9 +81,15 @@ def delete(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse
 @require_GET
 def renaming(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
     connection, name = connect(request, server, db), from_key_id(key)
-    return _show(
-        request, "_rename", connection, "rename", name, form=RenameForm(initial={"to": to_text(name)})
-    )
+    return _renaming(request, connection, name, RenameForm(initial={"to": to_text(name)}))
+
+
+def _renaming(
+    request: HttpRequest, connection: Connection, name: bytes, form: RenameForm, **more: Any
+) -> HttpResponse:
+    opened = changes.open_rename(connection, name)
+    more |= {"form": form, "slot": opened.slot, "digest": opened.kind}
+    return _show(request, "_rename", connection, "rename", name, **more)
 
 
 @require_POST
@@ -93,12 +97,16 @@ def rename(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse
     connection, name = connect(request, server, db), from_key_id(key)
     seen, form = read_seen(request, _about(connection, "rename", name)), RenameForm(request.POST)
     if not form.is_valid():
-        return _show(request, "_rename", connection, "rename", name, form=form)
+        return _renaming(request, connection, name, form)
     to = form.cleaned_data["to"]
+
+    def act() -> dict[str, Any]:
+        return {"to": to_text(changes.rename_key(connection, name, to=to, kind=seen.digest).to)}
+
     try:
-        once(seen.once, lambda: {"to": to_text(changes.rename_key(connection, name, to=to).to)})
-    except REFUSALS as problem:
-        return _show(request, "_rename", connection, "rename", name, form=form, problem=problem)
+        once(seen.once, act)
+    except (BadInput, Conflict, Denied) as problem:
+        return _renaming(request, connection, name, form, problem=problem)
     undo = signed_undo(connection, to, {"do": "rename", "to": to_text(name)})
     return open_key(request, connection, to, f"Renamed to {to_text(to)[:80]}", undo=undo,
                     gone=reverse("key", args=[server, db, name]))  # fmt: skip
@@ -107,45 +115,39 @@ def rename(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse
 @require_GET
 def copying_(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
     connection, name = connect(request, server, db), from_key_id(key)
-    asked = request.GET.get("server") or server
-    initial = {"to": to_text(name), "server": asked, "db": db}
-    form = CopyForm(initial=initial, servers=_servers(request))
-    obstacles = copying.copy_obstacles(connection, name, target=open_connection(actor_of(request), asked))
-    return _show(request, "_copy", connection, "copy", name, form=form, obstacles=obstacles)
+    targets = copying.copy_targets(connection, name)
+    asked = request.GET.get("server", server)
+    asked = asked if asked in targets else targets[0]
+    form = CopyForm(initial={"to": to_text(name), "server": asked, "db": db}, servers=targets)
+    return _copying(request, connection, name, form, asked)
 
 
-def _servers(request: HttpRequest) -> list[str]:
-    return [each.name for each in list_servers(actor_of(request))]
+def _copying(
+    request: HttpRequest, connection: Connection, name: bytes, form: CopyForm, target: str, **more: Any
+) -> HttpResponse:
+    """What stands in the way of a copy to `target` is said before it is tried."""
+    where = open_connection(actor_of(request), target)
+    more |= {"form": form, "obstacles": copying.copy_obstacles(connection, name, target=where)}
+    return _show(request, "_copy", connection, "copy", name, **more)
 
 
 @require_POST
 def copy(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
     connection, name = connect(request, server, db), from_key_id(key)
-    seen, form = (
-        read_seen(request, _about(connection, "copy", name)),
-        CopyForm(request.POST, servers=_servers(request)),
-    )
+    seen = read_seen(request, _about(connection, "copy", name))
+    form = CopyForm(request.POST, servers=copying.copy_targets(connection, name))
     if not form.is_valid():
-        return _show(request, "_copy", connection, "copy", name, form=form)
+        return _copying(request, connection, name, form, server)
     data = form.cleaned_data
     target = open_connection(actor_of(request), data["server"], data["db"])
     try:
         once(seen.once, lambda: {"way": copying.copy_key(connection, name, to=data["to"], target=target).way})
-    except REFUSALS as problem:
-        return _show(request, "_copy", connection, "copy", name, form=form, problem=problem)
+    except (BadInput, Conflict, Denied, changes.NoWayBack) as problem:
+        return _copying(request, connection, name, form, data["server"], problem=problem)
     text = f"Copied to {to_text(data['to'])[:80]}"
     if (data["server"], data["db"]) == (server, db):
         return open_key(request, connection, data["to"], text)
     return done(request, connection, name, f"{text} on {data['server']}, db {data['db']}")
-
-
-def _kinds(connection: Connection) -> list[tuple[str, str]]:
-    """(slug of the edit, what it makes) of what a key can begin with on this server."""
-    return [
-        (slug, edit.made or f"{edit.slug.partition('-')[0]}")
-        for slug, (_, edit) in edits.EDITS.items()
-        if edit.creates and all(connection.supports(command) for command in edit.needs)
-    ]
 
 
 @require_GET
@@ -162,7 +164,7 @@ def _creation(
     request: HttpRequest, connection: Connection, slug: str, about: CreateForm, form: Any, **more: Any
 ) -> HttpResponse:
     more |= {
-        "about": about, "form": form, "slug": slug, "kinds": _kinds(connection), "plain": PLAIN,
+        "about": about, "form": form, "slug": slug, "kinds": changes.list_beginnings(connection), "plain": PLAIN,
         "value_field": form["value"] if isinstance(form, ValueEdit) else None,
         "fields": [field for field in form.visible_fields() if field.name != "value"],
     }  # fmt: skip
@@ -182,7 +184,7 @@ def create(request: HttpRequest, server: str, db: int) -> HttpResponse:
     ends = None if ttl is None else int(time.time() * 1000) + ttl
     try:
         once(seen.once, lambda: {"done": changes.create_key(connection, name, edit=form, expires_at=ends)})
-    except REFUSALS as problem:
+    except (BadInput, Conflict) as problem:
         return _creation(request, connection, slug, about, form, problem=problem)
     return open_key(request, connection, name, f"Created {to_text(name)[:80]}")
 

@@ -14,7 +14,7 @@ from console.keys.edit_forms import PLAIN, SHOWN, Shown, read_seen, show_value, 
 from keyspace import edits
 from keyspace.decoders import decode_value
 from keyspace.encoding import from_key_id, to_text
-from keyspace.errors import BadInput, Conflict, Denied, NotFound, Problem, TooLarge
+from keyspace.errors import BadInput, Conflict, NotFound, Problem, TooLarge
 from keyspace.once import once
 from keyspace.servers import Connection
 from keyspace.types.editing import Edit, ValueEdit
@@ -89,7 +89,7 @@ def _dialog(
         # Of a form that was filled in only what it would change is asked: what it would add is for the act to refuse.
         fresh = type(form)(element=form.address)
         opened = edits.open_edit(connection, name, edit=fresh, reveal=_reveal(request))
-    except (Conflict, NotFound, Denied, TooLarge, BadInput) as refused:
+    except (Conflict, NotFound, edits.Masked, TooLarge, BadInput) as refused:
         status = 422 if form.is_bound else 200
         return render(request, "keys/edit/_refused.html", context | {"problem": refused}, status=status)
     context["seen"] = sign_seen(request, _about(connection, name, form), opened.digest)

@@ -1,5 +1,6 @@
 """The form of the TTL dialog."""
 
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,15 +14,18 @@ WAYS = (("in", "from now"), ("at", "at a time"), ("extend", "extend by"), ("shor
 
 
 class PersistForm(forms.Form):
-    """`seen` is a signed Expiry: what the person looked at when they opened the dialog; `overwrite` sets it aside."""
+    """`seen` is a signed Expiry: what the person looked at when they opened the dialog; `overwrite` sets it aside. `once`, signed with it,
+    is claimed by the first submission."""
 
+    once = ""
     seen = forms.CharField(widget=forms.HiddenInput)
     overwrite = forms.BooleanField(required=False)
 
     def clean_seen(self) -> Expiry:
         try:
-            return Expiry(*signing.loads(self.cleaned_data["seen"], salt="ttl"))
-        except (signing.BadSignature, TypeError):
+            *expiry, self.once = signing.loads(self.cleaned_data["seen"], salt="ttl")
+            return Expiry(*expiry)
+        except (signing.BadSignature, TypeError, ValueError):
             raise forms.ValidationError("This form is not one of ours: open the dialog again.") from None
 
     @property
@@ -67,4 +71,4 @@ class TtlForm(PersistForm):
 
 
 def sign_seen(expiry: Expiry) -> str:
-    return signing.dumps([expiry.type, expiry.expires_at, expiry.ttl], salt="ttl")
+    return signing.dumps([expiry.type, expiry.expires_at, expiry.ttl, secrets.token_urlsafe(18)], salt="ttl")

@@ -5,14 +5,17 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from console.actors import connect
-from console.keys.edit_answers import signed_undo
+from console.keys.edit_answers import signed_undo, trash_undo
 from console.keys.ttl_forms import PersistForm, TtlForm, sign_seen
 from keyspace import ttl as ttls
+from keyspace.access import Permission, check_permission
 from keyspace.encoding import from_key_id, key_id, to_text
 from keyspace.errors import Conflict
+from keyspace.once import once
 from keyspace.servers import Connection
 
 PRESETS = ("60s", "15m", "1h", "1d", "7d")
@@ -40,6 +43,7 @@ def _dialog(
 @require_GET
 def ttl(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
     connection, name = connect(request, server, db), from_key_id(key)
+    check_permission(connection, Permission.EDIT_TTLS, name)
     return _dialog(request, connection, name, TtlForm())
 
 
@@ -51,21 +55,20 @@ def set_ttl(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
     if not form.is_valid():
         return _dialog(request, connection, name, form)
     data = form.cleaned_data
+
+    def change() -> ttls.Change:
+        return ttls.set_ttl(
+            connection, name, seen=form.expected, condition=data["condition"], may_delete=data["may_delete"],
+            field=_field(request), **data["target"],
+        )  # fmt: skip
+
     try:
-        change = ttls.set_ttl(
-            connection,
-            name,
-            seen=form.expected,
-            condition=data["condition"],
-            may_delete=data["may_delete"],
-            field=_field(request),
-            **data["target"],
-        )
+        answer = once(form.once, lambda: _answer(connection, name, _field(request), change()))
     except (Conflict, ttls.WouldDelete) as problem:
         return _dialog(
             request, connection, name, form, problem=problem, asks=isinstance(problem, ttls.WouldDelete)
         )
-    return _done(connection, name, _field(request), change)
+    return _done(answer)
 
 
 @require_POST
@@ -74,27 +77,47 @@ def persist(request: HttpRequest, server: str, db: int, key: str) -> HttpRespons
     form = PersistForm(request.POST)
     if not form.is_valid():
         return _dialog(request, connection, name, TtlForm(request.POST))
+
+    def change() -> ttls.Change:
+        return ttls.persist(connection, name, seen=form.expected, field=_field(request))
+
     try:
-        change = ttls.persist(connection, name, seen=form.expected, field=_field(request))
+        answer = once(form.once, lambda: _answer(connection, name, _field(request), change()))
     except Conflict as problem:
         return _dialog(request, connection, name, TtlForm(request.POST), problem=problem)
-    return _done(connection, name, _field(request), change)
+    return _done(answer)
 
 
-def _done(connection: Connection, name: bytes, field: bytes | None, change: ttls.Change) -> HttpResponse:
-    """Nothing to show but a toast with the way back: the dialog closes, and the key's pane reads itself again."""
+def _answer(connection: Connection, name: bytes, field: bytes | None, change: ttls.Change) -> dict[str, Any]:
+    """The toast with the way back, and the address of a key that is no more."""
     toast: dict[str, Any] = {"text": _told(field or name, change), "kind": "done"}
-    if change.after and not change.kept:
-        act = {
-            "do": "ttl",
-            "before": change.before.expires_at,
-            "field": key_id(field) if field is not None else "",
-        }
-        after = [change.after.type, change.after.expires_at, change.after.ttl]
-        toast["undo"] = {"url": signed_undo(connection, name, act | {"after": after}), "label": "Undo"}
-    response = HttpResponse()
-    response["HX-Trigger"] = json.dumps({"ttl-changed": {}, "toast": toast})
-    return response
+    undo = _undo(connection, name, field, change)
+    if undo:
+        toast["undo"] = {"url": undo, "label": "Undo"}
+    elif change.gone:
+        toast["more"] = "It was not kept: there is no way back."
+    gone = (
+        reverse("key", args=[connection.server.name, connection.db, name])
+        if change.gone and field is None
+        else ""
+    )
+    return {"toast": toast, "key-changed": {"gone": gone}}
+
+
+def _undo(connection: Connection, name: bytes, field: bytes | None, change: ttls.Change) -> str | None:
+    """From the trash for what is gone; else the change the other way round."""
+    if change.gone:
+        return trash_undo(connection, change.entry)
+    if change.kept or change.after is None:
+        return None
+    act = {"do": "ttl", "before": change.before.expires_at, "field": "" if field is None else key_id(field)}
+    after = [change.after.type, change.after.expires_at, change.after.ttl]
+    return signed_undo(connection, name, act | {"after": after})
+
+
+def _done(answer: dict[str, Any]) -> HttpResponse:
+    """Nothing to show but a toast: the dialog closes, and the key's pane reads itself again."""
+    return HttpResponse(headers={"HX-Trigger": json.dumps(answer)})
 
 
 def _told(name: bytes, change: ttls.Change) -> str:

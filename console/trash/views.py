@@ -15,6 +15,7 @@ from keyspace.access import Permission
 from keyspace.encoding import from_text, to_text
 from keyspace.errors import Problem
 from keyspace.models import TrashEntry
+from keyspace.once import once
 from keyspace.servers import Connection
 
 
@@ -55,6 +56,7 @@ def _dialog(
         "connection": connection, "kept": bin_.read_entry(connection, entry_id=entry), "problem": problem,
         "asks_replace": isinstance(problem, bin_.KeyExists), "asks_persist": isinstance(problem, bin_.TimePassed),
         "may_purge": connection.access.may(Permission.DELETE_KEYS) and not connection.server.read_only,
+        "once": uuid.uuid4().hex,
     }  # fmt: skip
     return render(request, "trash/_entry.html", context, status=422 if problem else 200)
 
@@ -73,13 +75,19 @@ def restore(request: HttpRequest, server: str, db: int, entry: uuid.UUID) -> Htt
     """422 with the dialog when there is a newer key, or its time has passed: it asks."""
     connection = connect(request, server, db)
     kept = bin_.read_entry(connection, entry_id=entry)
-    try:
+
+    def act() -> dict[str, Any]:
         restored = bin_.restore_key(
             connection, kept.name, entry_id=entry, replace="replace" in request.POST, persist="persist" in request.POST
         )  # fmt: skip
+        return {"overwrote": restored.overwrote}
+
+    try:
+        token = request.POST.get("once") or uuid.uuid4().hex
+        overwrote = once(f"{request.user.pk}-{token[:40]}", act)["overwrote"]
     except (bin_.KeyExists, bin_.TimePassed) as problem:
         return _dialog(request, connection, entry, problem)
-    back = reverse("trash_undo", args=[server, db, restored.overwrote]) if restored.overwrote else None
+    back = reverse("trash_undo", args=[server, db, overwrote]) if overwrote else None
     return _done(request, connection, f"Restored {to_text(kept.name)[:80]}", undo=back)
 
 

@@ -9,8 +9,11 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
+from console.keys import edit_forms, ttl_forms
 from keyspace.encoding import key_id
-from keyspace.models import AuditEntry, TrashEntry
+from keyspace.models import AuditEntry, Server, TrashEntry
+from keyspace.ttl import Expiry
+from tests.shared_servers import shared_server
 
 pytestmark = pytest.mark.django_db
 NAME = b"k\xff/ \x00"
@@ -173,38 +176,70 @@ def test_a_value_too_large_to_edit_says_so(operator_client, redis):
     assert "can only be read" in page_of(operator_client.get(place("key_edit", "string-set")))
 
 
-@pytest.mark.parametrize("view", ["key_edit", "key_deletion", "key_renaming", "key_copying", "keys_new"])
-def test_a_viewer_is_offered_no_change_and_gets_none(viewer_client, redis, view):
+@pytest.mark.parametrize(
+    ("view", "more"),
+    [
+        ("key_edit", ["string-set"]),
+        ("key_edit", ["string-append"]),
+        ("key_deletion", []),
+        ("key_renaming", []),
+        ("key_copying", []),
+        ("key_ttl", []),
+        ("keys_new", None),
+    ],
+)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_viewer_is_offered_no_dialog_and_opens_none_by_its_address(
+    viewer_client, operator_client, server_row, redis, view, more, read_only
+):
+    """On a server marked read-only neither does an operator; a copy may still go elsewhere from there."""
     redis.set(NAME, "a")
-    page = page_of(viewer_client.get(reverse("key", args=["test", 0, NAME])))
-    for url in (
-        place("key_edit", "string-set"),
-        place("key_deletion"),
-        place("key_renaming"),
-        place("keys_new", name=None),
-    ):
-        assert url not in page
-    more = ["string-set"] if view == "key_edit" else []
-    answer = viewer_client.get(place(view, *more, name=None if view == "keys_new" else NAME))
-    if view in ("key_edit", "key_deletion"):
-        assert "Your role here does not let you" in page_of(answer)
+    Server.objects.filter(pk=server_row.pk).update(read_only=read_only)
+    client = operator_client if read_only else viewer_client
+    address = place(view, name=None) if more is None else place(view, *more)
+    assert address not in page_of(client.get(reverse("key", args=["test", 0, NAME])))
+    answer = client.get(address)
+    if read_only and view == "key_copying":
+        assert answer.status_code == 200 and "marked read-only" in page_of(answer)
+        return
+    told = "marked read-only" if read_only else "Your role here does not let you"
+    assert answer.status_code == 403 and told in page_of(answer)
 
 
 @pytest.mark.parametrize(
-    ("view", "sent"),
+    ("view", "act", "sent", "operation"),
     [
-        ("key_delete", {}),
-        ("key_rename", {"to": "new"}),
-        ("key_copy", {"to": "new", "server": "test", "db": "0"}),
+        ("key_delete", "delete", {}, "delete_keys"),
+        ("key_rename", "rename", {"to": "new"}, "rename_key"),
+        ("key_copy", "copy", {"to": "new", "server": "test", "db": "0"}, "copy_targets"),
+        ("keys_create", "create", {"name": "new", "value": "a", "using": "text"}, "create_key"),
+        ("key_set_ttl", None, {"way": "in", "duration": "1h"}, "set_ttl"),
+        ("key_persist", None, {}, "persist"),
+        ("key_apply_edit", "edit", {"value": "b", "using": "text"}, "edit_key"),
     ],
 )
-def test_a_viewers_post_changes_nothing(viewer_client, operator_client, redis, view, sent):
-    redis.set(NAME, "a")
-    dialogs = {"key_rename": "key_renaming", "key_copy": "key_copying"}
-    seen = hidden(viewer_client.get(place(dialogs[view]))) if view in dialogs else "x"
-    answer = viewer_client.post(place(view), {"seen": seen} | sent)
-    assert answer.status_code in (400, 403, 422)
-    assert redis.keys("*") == [NAME]
+def test_a_viewers_post_changes_nothing_and_is_audited(
+    viewer, viewer_client, rf, redis, view, act, sent, operation
+):
+    """Even with a form that this console has made for them."""
+    redis.set(NAME, "a", px=100_000)
+    request, of = rf.get("/"), NAME if act != "create" else b""
+    request.user = viewer
+    if act is None:
+        ttl = redis.pttl(NAME)
+        seen = ttl_forms.sign_seen(Expiry("string", redis.execute_command("PEXPIRETIME", NAME), ttl))
+    elif act == "edit":
+        seen = edit_forms.sign_seen(request, repr(("test", 0, NAME, "string-set", "")))
+    else:
+        seen = edit_forms.sign_seen(request, repr((act, "test", 0, of)))
+    address = place(view, *(["string-set"] if act == "edit" else []), name=None if act == "create" else NAME)
+    answer = viewer_client.post(
+        address + ("?kind=string-set" if act == "create" else ""), {"seen": seen} | sent
+    )
+    assert answer.status_code == 403 and "Your role here does not let you" in page_of(answer)
+    assert redis.keys("*") == [NAME] and redis.get(NAME) == b"a" and redis.pttl(NAME) > 90_000
+    if view != "key_copy":
+        assert AuditEntry.objects.get(operation=operation).outcome == "denied"
 
 
 def test_delete_says_what_goes_and_undo_brings_it_back_with_its_expiry(operator_client, redis):
@@ -293,6 +328,81 @@ def test_a_change_of_the_ttl_is_undone(operator_client, redis):
     assert redis.pttl(NAME) == -1
     assert operator_client.post(told(answer)["toast"]["undo"]["url"], headers=HTMX).status_code == 200
     assert redis.execute_command("PEXPIRETIME", NAME) == at
+
+
+def set_into_the_past(client, of="", **more):
+    """The dialog that asks, and the answer to a yes."""
+    sent = {"seen": hidden(client.get(place("key_ttl") + of)), "way": "at", "at": "2001-01-01T00:00"}
+    asked = client.post(place("key_set_ttl") + of, sent, headers=HTMX)
+    assert asked.status_code == 422 and 'name="may_delete"' in page_of(asked)
+    sent |= {"seen": hidden(asked), "may_delete": "on"} | more
+    return asked, client.post(place("key_set_ttl") + of, sent, headers=HTMX)
+
+
+def test_a_ttl_in_the_past_deletes_through_the_trash_and_is_undone(operator_client, redis):
+    redis.set(NAME, b"\xff", px=100_000)
+    at = redis.execute_command("PEXPIRETIME", NAME)
+    _, answer = set_into_the_past(operator_client)
+    assert not redis.exists(NAME)
+    assert told(answer)["key-changed"]["gone"] == reverse("key", args=["test", 0, NAME])
+    kept = TrashEntry.objects.get()
+    assert kept.why == "deleted" and AuditEntry.objects.get(operation="set_ttl", outcome="done").detail[
+        "trash"
+    ] == str(kept.pk)
+    assert operator_client.post(told(answer)["toast"]["undo"]["url"], headers=HTMX).status_code == 200
+    assert redis.get(NAME) == b"\xff" and redis.execute_command("PEXPIRETIME", NAME) == at
+
+
+def test_a_field_whose_ttl_is_set_into_the_past_is_undone(operator_client, redis):
+    redis.hset(NAME, mapping={b"f\xff": b"\xfe", "other": "1"})
+    _, answer = set_into_the_past(operator_client, f"?field={key_id(b'f' + bytes([255]))}")
+    assert redis.hkeys(NAME) == [b"other"] and TrashEntry.objects.get().why == "edited"
+    assert operator_client.post(told(answer)["toast"]["undo"]["url"], headers=HTMX).status_code == 200
+    assert redis.hget(NAME, b"f\xff") == b"\xfe"
+
+
+def test_a_ttl_in_the_past_of_a_key_too_large_for_the_trash_says_so_before(operator_client, redis, settings):
+    settings.TRASH_KEY_BYTES = 10
+    redis.set(NAME, "x" * 100)
+    asked, answer = set_into_the_past(operator_client)
+    assert "no way back" in page_of(asked) and not redis.exists(NAME) and not TrashEntry.objects.exists()
+    assert "undo" not in told(answer)["toast"] and "no way back" in told(answer)["toast"]["more"]
+
+
+def test_a_condition_that_does_not_hold_deletes_nothing_and_keeps_nothing(operator_client, redis):
+    redis.set(NAME, "a", px=100_000)
+    _, answer = set_into_the_past(operator_client, condition="NX")
+    assert (
+        redis.exists(NAME)
+        and not TrashEntry.objects.exists()
+        and "stays as it was" in told(answer)["toast"]["text"]
+    )
+
+
+def test_a_ttl_sent_twice_is_set_once_and_answers_alike(operator_client, redis):
+    redis.set(NAME, "a", px=100_000)
+    sent = {"seen": hidden(operator_client.get(place("key_ttl"))), "way": "extend", "duration": "1h"}
+    answers = [operator_client.post(place("key_set_ttl"), sent, headers=HTMX) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200] and redis.pttl(NAME) < 3_700_001
+    assert answers[0]["HX-Trigger"] == answers[1]["HX-Trigger"]
+
+
+def test_a_rename_of_a_key_that_became_another_type_is_refused(operator_client, redis):
+    redis.set(NAME, "a")
+    dialog = operator_client.get(place("key_renaming"))
+    redis.delete(NAME)
+    redis.rpush(NAME, "a")
+    sent = {"seen": hidden(dialog), "to": "new"}
+    answer = operator_client.post(place("key_rename"), sent, headers=HTMX)
+    assert answer.status_code == 422 and "is a list now" in page_of(answer) and redis.keys("*") == [NAME]
+
+
+def test_a_copy_to_an_older_server_says_what_stands_in_the_way_before(admin_client, make_server, redis):
+    make_server(shared_server("redis7"), name="older")
+    redis.set(NAME, "a")
+    dialog = page_of(admin_client.get(place("key_copying") + "?server=older"))
+    assert "is older and does not read" in dialog
+    assert '<option value="test">' in dialog and '<option value="older" selected>' in dialog
 
 
 def test_an_undo_that_is_not_ours_is_refused(operator_client, redis):

@@ -1,6 +1,7 @@
 """The Trash page: listed, previewed, restored, purged, by who may."""
 
 import json
+import re
 import uuid
 
 import pytest
@@ -50,6 +51,16 @@ def test_an_operator_restores_and_is_asked_before_a_newer_key_goes(operator_clie
     done = operator_client.post(place("trash_restore", entry), {"replace": "on"}, headers=HTMX)
     assert done.status_code == 200 and redis.get(NAME) == b"\xffsecret" and redis.pttl(NAME) > 0
     assert "undo" in json.loads(done["HX-Trigger"])["toast"]
+
+
+def test_restored_twice_by_a_double_click_it_is_restored_once_and_answers_alike(
+    operator_client, redis, entry
+):
+    dialog = operator_client.get(place("trash_entry", entry)).content.decode()
+    sent = {"once": re.search(r'name="once" value="(\w+)"', dialog)[1]}
+    answers = [operator_client.post(place("trash_restore", entry), sent, headers=HTMX) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200] and redis.get(NAME) == b"\xffsecret"
+    assert TrashEntry.objects.count() == 1
 
 
 def test_purged_is_gone(operator_client, entry):

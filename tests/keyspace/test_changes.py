@@ -157,7 +157,7 @@ def test_a_copy_needs_the_right_to_create_at_the_target(connection_as, make_serv
     viewer = connection_as("viewer", server=make_server(shared_server("redis7"), name="other"))
     with pytest.raises(Denied):
         copy_key(source, NAME, to=b"c", target=viewer)
-    assert AuditEntry.objects.get(operation="_write_copy").outcome == "denied"
+    assert AuditEntry.objects.get(operation="copy_key").outcome == "denied"
 
 
 @pytest.mark.parametrize("role", ["viewer"])

@@ -31,6 +31,11 @@ class RestoreForm(forms.Form):
         required=False,
         help_text="A safety backup is taken and proved before anything goes.",
     )
+    beyond_trash = forms.BooleanField(
+        label="Overwrite also what does not fit the trash",
+        required=False,
+        help_text="Without it such keys are left alone. The dry run says how many there are.",
+    )
     names = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: Any, servers: list[str], **more: Any) -> None:
@@ -50,7 +55,7 @@ class RestoreForm(forms.Form):
         data = self.cleaned_data
         return RestoreOrder(
             from_text(data["match"]), data["type"], data["names"], data["db"], data["to_db"], data["existing"], data["ttl"],
-            data["expired"], dry, data["empty"],
+            data["expired"], dry, data["empty"], data["beyond_trash"],
         )  # fmt: skip
 
 

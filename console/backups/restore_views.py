@@ -6,12 +6,13 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.actors import actor_of, connect
 from console.backups.forms import RestoreForm
 from keyspace.access import Permission, check_permission
 from keyspace.backups import services
+from keyspace.backups.restore_undo import undo_restore
 from keyspace.encoding import from_key_id, to_text
 from keyspace.jobs import find_job
 from keyspace.models import Backup, Job, Server
@@ -64,6 +65,11 @@ def dry(request: HttpRequest, server: str, backup_id: uuid.UUID, job_id: uuid.UU
     )
 
 
+@require_POST
+def undo(request: HttpRequest, server: str, job_id: uuid.UUID) -> HttpResponse:
+    return redirect("job", job_id=undo_restore(connect(request, server), job_id=str(job_id)).pk)
+
+
 def _targets(request: HttpRequest, backup: Backup) -> list[str]:
     """Servers this person may restore to, the backup's own first."""
     found = [
@@ -81,7 +87,7 @@ def _initial(request: HttpRequest, backup: Backup, targets: list[str], job: Job 
     params = job.params
     return {
         "target": job.server, "match": to_text(from_key_id(params["match"])), "names": " ".join(params.get("names") or []),
-        **{name: params.get(name) for name in ("type", "db", "to_db", "existing", "ttl", "expired", "empty")},
+        **{name: params.get(name) for name in ("type", "db", "to_db", "existing", "ttl", "expired", "empty", "beyond_trash")},
     }  # fmt: skip
 
 

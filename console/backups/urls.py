@@ -39,6 +39,7 @@ urlpatterns = [
         restore_views.dry,
         name="backup_dry",
     ),
+    path("servers/<server:server>/backups/undo/<uuid:job_id>/", restore_views.undo, name="restore_undo"),
     path(
         "servers/<server:server>/backups/<uuid:backup_id>/restore/<int:db>/<key:key>/",
         restore_views.restore_key,

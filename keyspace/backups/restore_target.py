@@ -1,11 +1,15 @@
 """The server that takes the keys: one, or each key's shard of a cluster."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
+
+import redis
 
 from keyspace.backups.dumps import Dump
 from keyspace.backups.restore_source import Pages
 from keyspace.backups.sources import cluster_shards
+from keyspace.errors import Conflict
 from keyspace.servers import Client, Connection, endpoint_of, open_client
 
 
@@ -41,16 +45,25 @@ class Target:
             )
         return self._clients[number]
 
+    def at(self, db: int, name: bytes) -> Client:
+        """A client of the node that has this key."""
+        if self.shards:
+            self._turn = self._owner(name)
+        return self.client(db)
+
+    @cached_property
+    def _owner(self) -> Callable[[bytes], int]:
+        return _slot_owners(self._connection.redis, self.shards)
+
     def pages(self, pages: Pages) -> Pages:
         """As they come; for a cluster split by shard."""
         if not self.shards:
             yield from pages
             return
-        owner = _slot_owners(self._connection.redis, self.shards)
         for db, page in pages:
             parts: dict[int, list[Dump]] = {}
             for dump in page:
-                parts.setdefault(owner(dump.name), []).append(dump)
+                parts.setdefault(self._owner(dump.name), []).append(dump)
             for number, part in parts.items():
                 self._turn = number
                 yield db, part
@@ -67,6 +80,24 @@ class Target:
             for name, facts in client.info("keyspace").items():
                 counts[int(name[2:])] = counts.get(int(name[2:]), 0) + facts["keys"]
         return counts
+
+
+def check_tells_use(connection: Connection) -> None:
+    """Whether the target says when a key was last used, apart from our own looks at it. Raises Conflict."""
+    client = connection.redis
+    policy = client.info("memory").get("maxmemory_policy", "")
+    if "lfu" in policy:
+        raise Conflict(
+            f"The target counts how often keys are used and not when ({policy}): which are older cannot be told.",
+            "Overwrite what differs instead.",
+        )
+    try:
+        client.execute_command("CLIENT", "NO-TOUCH", "ON")
+    except redis.ResponseError:
+        raise Conflict(
+            "The target takes our own look at a key for a use of it: which are older cannot be told.",
+            "That came with Redis 7.2 and Valkey; overwrite what differs instead.",
+        ) from None
 
 
 def _slot_owners(client: Client, shards: list[Any]) -> Callable[[bytes], int]:

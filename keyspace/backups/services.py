@@ -11,6 +11,7 @@ from keyspace.access import Permission, performs
 from keyspace.backups import making, opening, store
 from keyspace.backups.preflight import choose_kind
 from keyspace.backups.restore import EXISTING, TTLS
+from keyspace.backups.restore_target import check_tells_use
 from keyspace.encoding import key_id
 from keyspace.errors import BadInput, Conflict, Denied, NotFound
 from keyspace.jobs import start_job
@@ -153,6 +154,7 @@ class RestoreOrder:
     expired: bool = False
     dry: bool = True
     empty: bool = False
+    beyond_trash: bool = False
 
     def check(self) -> None:
         """Raises BadInput."""
@@ -168,6 +170,7 @@ class RestoreOrder:
         return {
             "match": key_id(self.match), "type": self.type, "names": names, "db": self.db, "to_db": self.to_db, "existing": self.existing,
             "ttl": self.ttl, "expired": self.expired, "dry": self.dry, "empty": self.empty,
+            "beyond_trash": self.beyond_trash,
         }  # fmt: skip
 
 
@@ -198,6 +201,8 @@ def restore_backup(
         raise Conflict("This backup has no whole file to restore from.", "Choose another one.")
     if order.empty and not order.dry and confirmed != connection.server.name:
         raise BadInput("To empty the server first, type its name.", "Nothing was changed.")
+    if order.existing == "older":
+        check_tells_use(connection)
     if (
         not order.dry
         and Job.objects.filter(

@@ -156,7 +156,7 @@ def load_export(scratch: Scratch, stored: dict[str, Any], progress: Progress) ->
         if stored["name"].endswith(".jsonl.zst"):
             return _load_readable(scratch, source, progress)
         reader = ArchiveReader(source, size=stored["size"])
-        policy = Policy("overwrite", "original", expired=True, keep_past=True)
+        policy = Policy("skip", "original", expired=True, keep_past=True)
         report = restore_pages(
             scratch.client, reader.pages(), policy, progress=lambda report: progress(reader.position, None)
         )

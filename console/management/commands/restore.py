@@ -32,6 +32,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--confirm", default="", metavar="SERVER", help="with --empty: the server's name once more"
         )
+        parser.add_argument(
+            "--beyond-trash", action="store_true", help="overwrite also keys that do not fit the trash"
+        )
         parser.add_argument("--for-good", action="store_true", help="really write")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -39,6 +42,7 @@ class Command(BaseCommand):
         order = services.RestoreOrder(
             match=from_text(options["match"]), type=options["type"], db=options["db"], to_db=options["to_db"], existing=options["existing"],
             ttl=options["ttl"], expired=options["expired"], dry=not options["for_good"], empty=options["empty"],
+            beyond_trash=options["beyond_trash"],
         )  # fmt: skip
         try:
             target = connect(SHELL, options["to"])
@@ -50,7 +54,20 @@ class Command(BaseCommand):
         self.report(follow_job(job, self.stderr))
 
     def report(self, job: Job) -> None:
-        numbers = ("looked", "new", "same", "different", "expired", "skipped", "restored", "typed", "failed")
+        numbers = (
+            "looked",
+            "new",
+            "same",
+            "different",
+            "expired",
+            "skipped",
+            "newer",
+            "too_large",
+            "lost",
+            "restored",
+            "typed",
+            "failed",
+        )
         self.stdout.write(
             "  ".join(f"{name} {job.result[name]}" for name in numbers if job.result.get(name))
             or "nothing to restore"

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from keyspace import job_worker
+from keyspace import job_worker, trash
 from keyspace.backups import making, services, transfer
 from keyspace.backups.page import get_backups
 from keyspace.backups.services import RestoreOrder
 from keyspace.errors import BadInput, Conflict, Denied
-from keyspace.models import Backup, Job
+from keyspace.models import Backup, Job, TrashEntry
+from keyspace.trash import list_trash
 from tests.keyspace.backups.samples import contents, fill, fill_hash_field_ttl
 from tests.servers import RunningServer
 from tests.shared_servers import shared_server
@@ -105,16 +106,18 @@ def test_dry_run_counts_and_writes_nothing(
     ("existing", "value"), [("skip", b"new"), ("different", b"old"), ("overwrite", b"old")]
 )
 def test_existing_keys(existing: str, value: bytes, redis: Any, connection_as: Callable[..., Any]) -> None:
-    redis.set("a\xff", "old")
+    redis.set(b"a\xff", "old")
     connection = connection_as("admin")
     backup = back_up(connection, "pull")
-    redis.set("a\xff", "new")
+    redis.set(b"a\xff", "new")
     job = restore(connection, backup, existing=existing)
-    assert redis.get("a\xff") == value
+    assert redis.get(b"a\xff") == value
     if existing != "skip":
-        way_back = Backup.objects.get(pk=job.result["overwritten"]["backup"])
-        restore(connection, way_back, existing="overwrite")
-        assert redis.get("a\xff") == b"new"
+        entry = TrashEntry.objects.get()
+        assert (entry.why, entry.operation, entry.job_id) == ("overwritten", "restore_backup", job.pk)
+        assert [kept.name for kept in list_trash(connection).kept] == [b"a\xff"]
+        trash.restore_key(connection, b"a\xff", entry_id=entry.pk, replace=True)
+        assert redis.get(b"a\xff") == b"new"
 
 
 def test_ttl_policies(redis: Any, connection_as: Callable[..., Any]) -> None:

@@ -211,7 +211,7 @@ def _archive(connection: Connection, choice: Choice, done: Exported, pace: Pace 
 
 def _dump_pages(connection: Connection, choice: Choice, done: Exported) -> Iterator[list[Dump]]:
     filter = choice.filter
-    narrowed = choice.names or choice.idle or choice.memory or filter.ttl or filter.folder is not None
+    narrowed = choice.selected or choice.idle or choice.memory or filter.ttl or filter.folder is not None
     if not narrowed and not connection.access.patterns and not _masks(connection):
         yield from read_dumps(connection.redis, Selection(filter.match, filter.type))
         return

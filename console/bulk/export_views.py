@@ -24,11 +24,11 @@ class ExportForm(ChoiceForm):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def export(request: HttpRequest, server: str, db: int) -> HttpResponseBase:
-    """The choice, filled in from the address; sending it gives the file or (`act` keep) starts the job."""
+    """The choice, filled in from the address or by `choose`; sending it gives the file or (`act` keep) starts the job."""
     connection = connect(request, server, db)
     check_permission(connection, Permission.REVEAL_VALUES)
-    if request.method != "POST":
-        form = ExportForm(initial={"form": "archive"} | request.GET.dict())
+    if request.method != "POST" or "choose" in request.POST:
+        form = ExportForm(initial={"form": "archive"} | (request.POST or request.GET).dict())
         return render(request, "exports/export.html", _context(connection, form))
     form = ExportForm(request.POST)
     if not form.is_valid():
@@ -46,8 +46,7 @@ def _send(request: HttpRequest, file: exports.ExportFile) -> HttpResponseBase:
 
 
 def _context(connection: Connection, form: ExportForm) -> dict[str, Any]:
-    selected = [name for name in str(form["names"].value() or "").split(",") if name]
-    return {"connection": connection, "form": form, "selected": len(selected), "once": uuid.uuid4().hex}
+    return {"connection": connection, "form": form, "once": uuid.uuid4().hex}
 
 
 def _once(request: HttpRequest) -> str | None:

@@ -40,7 +40,7 @@ class _Worded(forms.CharField):
 
 
 class ChoiceForm(forms.Form):
-    """`names` are ids of selected keys with commas between; then the pattern does not count."""
+    """`names` and `folders` are ids of what was selected, with commas between; then the pattern does not count."""
 
     match = forms.CharField(
         label="Pattern", required=False, max_length=MAX_PATTERN, strip=False,
@@ -55,11 +55,22 @@ class ChoiceForm(forms.Form):
     folder = forms.CharField(required=False, max_length=4 * MAX_PATTERN, widget=forms.HiddenInput)
     separator = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
     names = forms.CharField(required=False, widget=forms.HiddenInput)
+    folders = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    @property
+    def selected_keys(self) -> int:
+        return len(_ids(self["names"].value()))
+
+    @property
+    def selected_folders(self) -> int:
+        return len(_ids(self["folders"].value()))
 
     def choice(self) -> Choice:
         """Raises BadInput for ids that no page of ours has written."""
         given = self.cleaned_data
-        chosen = tuple(from_key_id(part) for part in given["names"].split(",") if part)
+        chosen, folders = (
+            tuple(from_key_id(part) for part in _ids(given[name])) for name in ("names", "folders")
+        )
         folder = from_key_id(given["folder"]) if given["folder"] else None
         filter = Filter(
             from_text(given["match"]),
@@ -68,7 +79,7 @@ class ChoiceForm(forms.Form):
             folder,
             from_text(given["separator"] or ":"),
         )
-        return Choice(filter, chosen or None, given["idle"] // 1000, given["memory"])
+        return Choice(filter, chosen or None, given["idle"] // 1000, given["memory"], folders)
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
@@ -76,8 +87,12 @@ class ChoiceForm(forms.Form):
             try:
                 self.choice().check()
             except BadInput as problem:
-                self.add_error(None if given["names"] else "match", str(problem))
+                self.add_error(None if given["names"] or given["folders"] else "match", str(problem))
         return given
+
+
+def _ids(text: Any) -> list[str]:
+    return [part for part in str(text or "").split(",") if part]
 
 
 def initial_of(choice: Choice) -> dict[str, Any]:
@@ -89,7 +104,7 @@ def initial_of(choice: Choice) -> dict[str, Any]:
         "match": to_text(filter.match), "type": filter.type, "ttl": filter.ttl, "separator": to_text(filter.separator),
         "idle": f"{choice.idle}s" if choice.idle else "", "memory": str(choice.memory or ""),
         "folder": "" if filter.folder is None else key_id(filter.folder),
-        "names": ",".join(map(key_id, choice.names or ())),
+        "names": ",".join(map(key_id, choice.names or ())), "folders": ",".join(map(key_id, choice.folders)),
     }  # fmt: skip
 
 

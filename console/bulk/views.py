@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
 from console.actors import connect
@@ -13,27 +14,33 @@ from keyspace.access import Permission, check_permission
 from keyspace.bulk import services
 from keyspace.errors import BadInput
 from keyspace.jobs import may_control
+from keyspace.models import Job
 from keyspace.servers import Connection
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def bulk(request: HttpRequest, server: str, db: int) -> HttpResponse:
-    """The choice, filled in from the address; sending it begins the dry run."""
+    """The choice, filled in from the address, or from what `choose` sends with it; sending it begins the dry run."""
     connection = connect(request, server, db)
     check_permission(connection, Permission.BULK)
-    if request.method == "POST":
+    if request.method == "POST" and "choose" not in request.POST:
         form = ChoiceForm(request.POST)
         if form.is_valid():
             job = services.start_look(connection, choice=form.choice(), once=_once(request))
-            return redirect("bulk_look", server=server, db=db, look_id=job.pk)
+            return redirect(_look_address(connection, job, request.POST.get("do", "")))
     else:
-        form = ChoiceForm(initial=request.GET.dict())
+        form = ChoiceForm(initial=(request.POST or request.GET).dict())
     return render(request, "bulk/bulk.html", _choosing(connection, form), status=422 if form.errors else 200)
 
 
 def _choosing(connection: Connection, form: ChoiceForm) -> dict[str, Any]:
-    selected = [name for name in str(form["names"].value() or "").split(",") if name]
-    return {"connection": connection, "form": form, "selected": len(selected), "once": uuid.uuid4().hex}
+    do = form.data.get("do") or form.initial.get("do", "")
+    return {"connection": connection, "form": form, "do": do, "once": uuid.uuid4().hex}
+
+
+def _look_address(connection: Connection, job: Job, do: str) -> str:
+    address = reverse("bulk_look", args=[connection.server.name, connection.db, job.pk])
+    return f"{address}?do={do}" if do in services.DO else address
 
 
 def _once(request: HttpRequest) -> str | None:

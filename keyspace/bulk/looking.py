@@ -114,7 +114,7 @@ def look_bulk(run: Run) -> dict[str, Any]:
 
 
 def _total(connection: Connection, choice: Choice) -> int | None:
-    if choice.names is not None:
+    if choice.names is not None and choice.by_name:
         return len(choice.names)
     return None if connection.access.patterns else int(connection.redis.dbsize())
 

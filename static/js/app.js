@@ -12,6 +12,7 @@ import "./shortcuts.js";
 import "./copy.js";
 import "./json.js";
 import "./keys.js";
+import "./selection.js";
 import "./watch.js";
 import "./ttl_dialog.js";
 import "./edit.js";

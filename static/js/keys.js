@@ -1,4 +1,6 @@
 // The keys page: which row is open, the two panes at phone width, and a search that goes on by itself until it is stopped.
+import { soon } from "./soon.js";
+
 function markOpenRow() {
   for (const row of document.querySelectorAll("a.key-row")) {
     if (row.pathname === location.pathname) row.setAttribute("aria-current", "true");
@@ -12,7 +14,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
   document.querySelector(".split")?.classList.toggle("has-detail", holdsKey);
 });
 document.addEventListener("htmx:pushedIntoHistory", markOpenRow);
-document.addEventListener("htmx:afterSettle", markOpenRow);
+document.addEventListener("htmx:afterSettle", soon(markOpenRow));
 markOpenRow();
 
 /** End a search where it stands: the step under way is given up, and a button offers to go on. */

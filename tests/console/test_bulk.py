@@ -134,3 +134,47 @@ def test_the_keys_page_leads_here_with_its_filter(admin_client: Client, redis: A
     ).content.decode()
     assert f"{PAGE}?match=%2Ases%2A&amp;type=hash" in keys
     assert f'{PAGE}"' in admin_client.get(reverse("keys", args=["test", 0])).content.decode()
+
+
+def test_folders_and_keys_are_chosen_together(admin_client: Client, redis: Any) -> None:
+    redis.mset({"a*:1": 1, "a*:2": 1, "ab:1": 1, "c:1": 1, "c:2": 1})
+    folders, names = ",".join(map(key_id, [b"a*:", b"c:"])), key_id(b"ab:1")
+    for given, count in (
+        ({"folders": folders}, 4),
+        ({"folders": key_id(b"a*:")}, 2),
+        ({"folders": folders, "names": names}, 5),
+    ):
+        job = look(admin_client, match="", **given)
+        job.refresh_from_db()
+        assert job.result["count"] == count, given
+    assert (
+        "2 selected folders and 1 selected key"
+        in admin_client.post(PAGE, {"choose": "yes", "folders": folders, "names": names}).content.decode()
+    )
+
+
+def test_many_selected_names_travel_by_post(admin_client: Client, redis: Any) -> None:
+    fill(redis)
+    names = ",".join(key_id(b"s:%d" % number) for number in range(3000))
+    answer = admin_client.post(PAGE, {"names": names, "do": "set"})
+    assert answer.status_code == 302 and answer.url.endswith("?do=set") and len(answer.url) < 200
+    job = Job.objects.get(kind="look_bulk")
+    job_worker.run_job(job.pk)
+    shown = admin_client.get(address(job)).content.decode()
+    assert "30 keys" in shown and f'method="post" action="{PAGE}"' in shown
+
+
+def test_a_folder_without_a_name_is_not_everything(admin_client: Client, redis: Any) -> None:
+    fill(redis)
+    assert admin_client.post(PAGE, {"folders": "~"}).status_code == 422
+
+
+def test_the_list_offers_only_what_the_role_may(request: Any, server_row: Server) -> None:
+    page = reverse("keys", args=["test", 0])
+    offered = {
+        role: request.getfixturevalue(f"{role}_client").get(page).content.decode()
+        for role in ("viewer", "operator", "admin")
+    }
+    assert "data-selection" not in offered["viewer"]
+    assert "Export…" in offered["operator"] and "Delete…" not in offered["operator"]
+    assert "Delete…" in offered["admin"] and "TTL…" in offered["admin"]

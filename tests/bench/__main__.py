@@ -19,6 +19,7 @@ AT_MOST = {
     "neighbour": 2.0,
     "big_open": 1.5,
     "page_http": 4.0,
+    "edit_http": 2.0,
     "pull": 1.3,
     "export": 1.5,
     "restore": 1.4,

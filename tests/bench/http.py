@@ -1,7 +1,10 @@
 """Pages over HTTP, from a console process of its own."""
 
 import http.client
+import itertools
 import os
+import re
+import secrets
 import socket
 import statistics
 import subprocess
@@ -9,11 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 from tests.bench.measure import Figures, compare, figure
 from tests.servers import RunningServer
 
 BIG = 1_000_000
+EDITED = 50
+"""Fields of the hash whose fields are set, one a turn; a page shows as many."""
 
 
 class Console:
@@ -23,6 +29,7 @@ class Console:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        self.csrf = secrets.token_hex(16)
         self.headers = {"Cookie": f"keyspace_session={cookie}", "Host": f"127.0.0.1:{self.port}"}
         command = [
             sys.executable,
@@ -60,6 +67,15 @@ class Console:
         assert answer.status == 200, (path, answer.status, answer.getheader("Location"))
         return body
 
+    def post(self, path: str, sent: dict[str, str]) -> None:
+        """A form as htmx sends it."""
+        headers = self.headers | {"Content-Type": "application/x-www-form-urlencoded", "HX-Request": "true"}
+        headers |= {"Cookie": f"{headers['Cookie']}; keyspace_csrf={self.csrf}", "X-CSRFToken": self.csrf}
+        self.http.request("POST", path, body=urlencode(sent), headers=headers)
+        answer = self.http.getresponse()
+        body = answer.read()
+        assert answer.status == 200, (path, answer.status, body[:500])
+
     def page(self, path: str) -> Callable[[], bytes]:
         return lambda: self.get(path)
 
@@ -88,6 +104,7 @@ def fill_giants(server: RunningServer) -> dict[str, tuple[bytes, bytes]]:
             for at in part:
                 pipe.xadd(b"stream:" + name, {"field": f"value {at}"})
             pipe.execute()
+    client.hset("edited", mapping={f"field:{at}": f"value {at}" for at in range(EDITED)})
     client.set(b"string:big", os.urandom(1024) * (64 * 1024))
     client.set(b"string:small", os.urandom(64 * 1024))
     return {
@@ -120,9 +137,28 @@ def run(console: Console, *, large: str, small: str, giants: dict[str, tuple[byt
         (name for name in figures if name.startswith("big_open_")), key=lambda name: figures[name]["ratio"]
     )
     figures["big_open"] = dict(figures[worst])
+    key = f"/servers/{large}/1/keys/{key_id(b'edited')}/"
+    figures |= compare("edit_http", edits_of_fields(console, key), console.page(key), runs=41, unit="ms")
     times = sorted(_timed(console, keys_page) for _ in range(50))
     figures["requests_per_second"] = figure(1 / statistics.median(times), None, "1/s")
     return figures
+
+
+def edits_of_fields(console: Console, key: str) -> Callable[[], None]:
+    """Each call sets one field more as a person does: the dialog is opened, and what was typed is sent."""
+    from keyspace.encoding import key_id
+
+    numbers = itertools.count()
+
+    def edit() -> None:
+        number = next(numbers) % EDITED
+        of = f"?element={key_id(f'field:{number}'.encode())}"
+        seen = re.search(r'name="seen" value="([^"]+)"', console.get(f"{key}edit/hash-set/{of}").decode())
+        assert seen is not None
+        sent = {"seen": seen[1], "value": secrets.token_hex(8), "using": "text"}
+        console.post(f"{key}apply_edit/hash-set/{of}", sent)
+
+    return edit
 
 
 def _timed(console: Console, path: str) -> float:

@@ -6,6 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from keyspace.encoding import key_id
+from keyspace.models import AuditEntry
+from tests.people import PASSWORD
 
 pytestmark = pytest.mark.django_db(transaction=True)
 KEYS = "/servers/test/0/keys/"
@@ -58,29 +60,98 @@ def test_what_is_no_json_says_so_while_typing_and_is_not_written(console, signed
     assert redis.get("doc") == DOC
 
 
-def test_two_people_at_one_value_and_the_three_ways_on(console, signed_in, operator, redis):
-    redis.set("note", "one\ntwo\nthree")
+@pytest.fixture
+def other_page(browser, console, make_person):
+    """A second browser, in which an admin has signed in."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(8000)
+    page = context.new_page()
+    page.goto(console.url("/accounts/login/"))
+    page.get_by_label("User name").fill(make_person("other", "admin").username)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(console.url("/"))
+    yield page
+    context.close()
+
+
+WAYS = [("take", b"one\ntheirs\nthree"), ("overwrite", b"one\nmine\nthree"), ("merge", b"one\nboth\nthree")]
+
+
+@pytest.mark.parametrize(("way", "held"), WAYS)
+def test_two_browsers_at_one_value_and_the_three_ways_on(
+    console, signed_in, operator, other_page, redis, way, held
+):
+    redis.set("note", "one\ntwo\nthree", ex=4000)
     page = signed_in(operator)
-    for way, held in (("Take theirs", b"theirs 0"), ("Overwrite with mine", b"mine"), ("merge", b"merged")):
-        redis.set("note", "one\ntwo\nthree")
-        open_key(console, page, b"note")
-        open_editor(page)
-        page.locator(".cm-content").fill("mine")
-        redis.set("note", "theirs 0")
-        save(page)
-        expect(page.locator("#_conflict .edit-diff del")).to_contain_text("theirs 0")
-        expect(page.locator("#_conflict .edit-diff ins")).to_contain_text("mine")
-        if way == "merge":
-            page.locator("#_conflict summary").click()
-            page.locator("#_conflict .cm-content").fill("merged")
-            page.get_by_role("button", name="Save the merged value").click()
-        else:
-            page.get_by_role("button", name=way).click()
-        if way == "Take theirs":
-            expect(page.locator("#_edit .cm-content")).to_contain_text("theirs 0")
-        else:
-            expect(page.locator("#toasts")).to_contain_text("Saved note")
-        assert redis.get("note") == held
+    open_key(console, page, b"note")
+    open_editor(page)
+    open_key(console, other_page, b"note")
+    open_editor(other_page)
+    other_page.locator(".cm-content").fill("one\ntheirs\nthree")
+    save(other_page)
+    expect(other_page.locator("#toasts")).to_contain_text("Saved note")
+
+    page.locator(".cm-content").fill("one\nmine\nthree")
+    save(page)
+    expect(page.locator("#_conflict [role=alert]")).to_contain_text("It changed while you were editing")
+    expect(page.locator("#_conflict .edit-diff del")).to_have_text(["theirs"])
+    expect(page.locator("#_conflict .edit-diff ins")).to_have_text(["mine"])
+    assert redis.get("note") == b"one\ntheirs\nthree"
+    take_way(page, way)
+    assert redis.get("note") == held and redis.ttl("note") > 3900
+    overwrote = [
+        entry.detail.get("overwrote")
+        for entry in AuditEntry.objects.filter(person="operator", outcome="done")
+    ]
+    assert (True in overwrote) == (way == "overwrite")
+
+
+def take_way(page, way):
+    if way == "take":
+        page.get_by_role("button", name="Take theirs").click()
+        expect(page.locator("#_edit .cm-content")).to_contain_text("theirs")
+        return
+    if way == "merge":
+        page.locator("#_conflict summary").click()
+        page.locator("#_conflict .cm-content").fill("one\nboth\nthree")
+    page.get_by_role(
+        "button", name={"merge": "Save the merged value", "overwrite": "Overwrite with mine"}[way]
+    ).click()
+    expect(page.locator("#toasts")).to_contain_text("Saved note")
+
+
+def test_a_merge_that_meets_another_change_is_a_conflict_again(
+    console, signed_in, operator, other_page, redis
+):
+    redis.set("note", "a")
+    page = signed_in(operator)
+    open_key(console, page, b"note")
+    open_editor(page)
+    page.locator(".cm-content").fill("mine")
+    redis.set("note", "theirs 1")
+    save(page)
+    page.locator("#_conflict summary").click()
+    page.locator("#_conflict .cm-content").fill("merged")
+    redis.set("note", "theirs 2")
+    page.get_by_role("button", name="Save the merged value").click()
+    expect(page.locator("#_conflict .edit-diff del")).to_have_text(["theirs 2"])
+    expect(page.locator("#_conflict .edit-diff ins")).to_have_text(["merged"])
+    assert redis.get("note") == b"theirs 2"
+
+
+def test_a_double_click_saves_once(console, signed_in, operator, redis):
+    redis.rpush("queue", "a")
+    page = signed_in(operator)
+    open_key(console, page, b"queue")
+    page.get_by_role("button", name="Push", exact=True).click()
+    page.locator("#dialog .cm-content").wait_for()
+    page.locator("#dialog .cm-content").fill("b")
+    page.locator("#dialog footer [data-act]").dblclick()
+    expect(page.locator("#toasts")).to_contain_text("Pushed to queue")
+    expect(page.locator("#dialog")).to_be_hidden()
+    assert redis.lrange("queue", 0, -1) == [b"a", b"b"]
+    assert AuditEntry.objects.filter(operation="edit_key").count() == 1
 
 
 def test_a_row_of_a_hash_is_edited_and_the_page_of_rows_stays(console, signed_in, operator, redis):

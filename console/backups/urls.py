@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console.backups import restore_views, schedule_views, views
+from console.backups import inside_views, restore_views, schedule_views, views
 
 urlpatterns = [
     path("servers/<server:server>/backups/", views.backups, name="backups"),
@@ -23,6 +23,21 @@ urlpatterns = [
     path("servers/<server:server>/backups/<uuid:backup_id>/open/", views.open_, name="backup_open"),
     path("servers/<server:server>/backups/<uuid:backup_id>/close/", views.close, name="backup_close"),
     path("servers/<server:server>/backups/<uuid:backup_id>/compare/", views.compare, name="backup_compare"),
+    path(
+        "servers/<server:server>/backups/<uuid:backup_id>/statistics/",
+        inside_views.statistics,
+        name="backup_statistics",
+    ),
+    path(
+        "servers/<server:server>/backups/<uuid:backup_id>/statistics/analysis/",
+        inside_views.analysis,
+        name="backup_analysis",
+    ),
+    path(
+        "servers/<server:server>/backups/<uuid:backup_id>/statistics/analyse/",
+        inside_views.analyse,
+        name="backup_analyse",
+    ),
     path("servers/<server:server>/backups/<uuid:backup_id>/delete/", views.delete, name="backup_delete"),
     path(
         "servers/<server:server>/backups/<uuid:backup_id>/download/<int:number>/",

@@ -84,7 +84,7 @@ def _advice(connection: Connection) -> tuple[str, str, list[Check]]:
 
 def running_jobs(connection: Connection) -> list[Job]:
     """Jobs about backups of this server that are waiting or running."""
-    kinds = ("back_up", "verify_backup", "open_backup", "restore_backup", "compare_backup")
+    kinds = ("back_up", "verify_backup", "open_backup", "restore_backup", "compare_backup", "analyse_backup")
     return list(Job.objects.filter(server=connection.server.name, kind__in=kinds, state__in=Job.UNFINISHED))
 
 

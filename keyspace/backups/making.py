@@ -16,7 +16,7 @@ from keyspace.backups.preflight import choose_kind, refusals
 from keyspace.backups.pull import pull_rdb
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.saving import save_on_server
-from keyspace.backups.sources import Node, find_nodes, product_of
+from keyspace.backups.sources import Node, find_nodes, info_of, product_of
 from keyspace.errors import Conflict, Problem, explain
 from keyspace.jobs import Cancelled, LostClaim, Run, job, start_job
 from keyspace.models import Backup, Job, Schedule
@@ -44,8 +44,7 @@ def begin_backup(
     """Check what stands in the way, then put the job in the queue. Raises Conflict with the first refusal."""
     if once and (known := Job.objects.filter(once=once).first()):
         return Backup.objects.get(job=known)
-    info = connection.redis.info()
-    for check in refusals(info, kind):
+    for check in refusals(info_of(connection.redis), kind):
         if check.refuses:
             raise Conflict(check.sentence, "Nothing was started.")
     return _queue(connection.actor, connection.server.name, kind, schedule=schedule, reason=reason, once=once)
@@ -232,7 +231,7 @@ def _pull_node(run: Run, backup: Backup, node: Node, number: int, expected: int,
 
     version = backup.product.partition(" ")[2]
     with store.Part(f"{backup.pk}/{number}.rdb") as part:
-        pulled = pull_rdb(node.endpoint, version=version, write=part.write, progress=progress)
+        pulled = pull_rdb(node.endpoint, version=version, write=part.write_now, progress=progress)
         kept = part.commit()
     backup.format = pulled.head.magic
     backup.files.append({

@@ -13,12 +13,12 @@ from typing import Any
 import redis
 from redis.exceptions import NoPermissionError
 
-from keyspace.backups.rdb import Damaged, RdbChecker, RdbHead
+from keyspace.backups.beside import BUFFER_BYTES, Beside
+from keyspace.backups.rdb import EOF, FOOT_BYTES, Damaged, RdbChecker, RdbHead
 from keyspace.errors import Unavailable
 from keyspace.servers import Endpoint, open_client
 
-_BUFFER = 1024 * 1024
-_ENOUGH = _BUFFER // 2
+_ENOUGH = BUFFER_BYTES // 2
 _LOOK_SECONDS = 0.5
 SILENT_SECONDS = 60.0
 Progress = Callable[[int, int | None], None]
@@ -43,7 +43,7 @@ def pull_rdb(
     progress: Progress = lambda done, total: None,
 ) -> Pulled:
     """Stream the server's RDB into `write`, checked. `progress` gets bytes so far and in all (None: not told);
-    what it raises ends the pull.
+    what it raises ends the pull. `write` is called in a thread of its own.
 
     `version` is the server's own, which chooses the format. Raises redis-py's errors when the server refuses, Damaged for a stream
     that is not a whole RDB, Unavailable when it falls silent.
@@ -52,8 +52,15 @@ def pull_rdb(
     connection: Any = client.connection_pool.make_connection()
     try:
         connection.connect()
-        _introduce(connection, version)
-        return _Stream(connection._sock, write, progress).receive()
+        alone = _introduce(connection, version)
+        checker = RdbChecker()
+
+        def work(data: memoryview) -> None:
+            checker.feed(data)
+            write(data)
+
+        with Beside(work) as beside:
+            return _Stream(connection._sock, checker, beside, progress, alone=alone).receive()
     except OSError as error:
         raise redis.ConnectionError("The connection broke") from error
     finally:
@@ -61,30 +68,33 @@ def pull_rdb(
         client.close()
 
 
-def _introduce(connection: Any, version: str) -> None:
-    """Say what we can read. A server that does not know a word of it says so, and goes on."""
+def _introduce(connection: Any, version: str) -> bool:
+    """Say what we can read, and whether the server will send the RDB alone. One that does not know a word of it says so, and goes on."""
+    alone = False
     for words in (("capa", "eof"), ("rdb-only", "1"), ("version", version)):
         connection.send_command("REPLCONF", *words)
         try:
             connection.read_response()
+            alone = alone or words[0] == "rdb-only"
         except (NoPermissionError, redis.AuthenticationError):
             raise
         except redis.ResponseError:
             continue
     connection._sock.sendall(b"*1\r\n$4\r\nSYNC\r\n")
     connection._sock.settimeout(_LOOK_SECONDS)
+    return alone
 
 
 class _Stream:
-    """The answer to SYNC."""
+    """The answer to SYNC. It is read here; checked and written beside. `alone`: nothing follows the RDB."""
 
     def __init__(
-        self, socket: Any, write: Callable[["bytes | memoryview"], None], progress: Progress
+        self, socket: Any, checker: RdbChecker, beside: Beside, progress: Progress, *, alone: bool
     ) -> None:
-        self._socket, self._write, self._progress = socket, write, progress
-        self._checker = RdbChecker()
-        self._buffer = memoryview(bytearray(_BUFFER))
+        self._socket, self._checker, self._beside, self._progress = socket, checker, beside, progress
+        self._alone = alone
         self._began = time.monotonic()
+        self._received = 0
         self._total: int | None = None
 
     def receive(self) -> Pulled:
@@ -101,9 +111,9 @@ class _Stream:
 
     def _read_header(self) -> tuple[bytes, bytes]:
         """The line that opens the stream, and what was read behind it."""
-        got = b""
+        got, buffer = b"", bytearray(4096)
         while True:
-            got = (got + bytes(self._receive())).lstrip(b"\n")
+            got = (got + buffer[: self._wait(memoryview(buffer))]).lstrip(b"\n")
             line, end, rest = got.partition(b"\r\n")
             if end:
                 break
@@ -115,16 +125,16 @@ class _Stream:
             raise Damaged("the server answers SYNC in a way that is not understood")
         return line, rest
 
-    def _receive(self) -> memoryview:
-        """Some bytes, as many as come at once: a server writes in small pieces.
+    def _wait(self, room: memoryview) -> int:
+        """Read at least one byte into `room`; how many came.
 
         Calls `progress` while it waits, so that a cancel is heard. Raises Unavailable for silence, Damaged when the server hangs up.
         """
         silent = time.monotonic()
         while True:
-            self._progress(self._checker.size, self._total)
+            self._progress(self._received, self._total)
             try:
-                count = self._socket.recv_into(self._buffer)
+                count = self._socket.recv_into(room)
             except TimeoutError:
                 if time.monotonic() - silent > SILENT_SECONDS:
                     raise Unavailable(
@@ -134,52 +144,82 @@ class _Stream:
                 continue
             if not count:
                 raise Damaged(
-                    f"the server closed the connection after {self._checker.size} bytes", self._checker.size
+                    f"the server closed the connection after {self._received} bytes", self._received
                 )
-            return self._buffer[: self._fill(count)]
+            return count  # type: ignore[no-any-return]
 
-    def _fill(self, count: int) -> int:
-        """Read on until the buffer is well filled; the end of the stream, or a pause, ends it sooner."""
-        while count < _ENOUGH:
+    def _fill(self, buffer: bytearray, at: int, end: int, mark: bytes = b"") -> int:
+        """Read on from `at` until the buffer is well filled or `end` is reached; how far it is filled.
+
+        A server writes in small pieces. A pause ends it sooner, and so does the mark: nothing need come after it.
+        """
+        view = memoryview(buffer)
+        before = at
+        at += self._wait(view[at:end])
+        while at < min(end, _ENOUGH) and not (mark and buffer.endswith(mark, 0, at)):
             try:
-                more = self._socket.recv_into(self._buffer[count:])
+                more = self._socket.recv_into(view[at:end])
             except TimeoutError:
                 break
             if not more:
                 break  # the next read says so again
-            count += more
-        return count
+            at += more
+        self._received += at - before
+        return at
 
-    def _take(self, data: "bytes | memoryview") -> None:
-        self._checker.feed(data)
-        self._write(data)
+    def _first(self, rest: bytes) -> bytearray:
+        """A buffer that begins with what was read behind the header."""
+        buffer = self._beside.take()
+        buffer[: len(rest)] = rest
+        self._received = len(rest)
+        return buffer
 
     def _read_length(self, length: int, rest: bytes) -> None:
         self._total = length
-        self._take(rest[:length])
-        while self._checker.size < length:
-            self._take(self._receive()[: length - self._checker.size])
+        rest = rest[:length]
+        buffer, at = self._first(rest), len(rest)
+        while True:
+            self._beside.hand(buffer, at)
+            if self._received >= length:
+                return self._beside.settle()
+            buffer = self._beside.take()
+            at = self._fill(buffer, 0, min(BUFFER_BYTES, length - self._received))
 
     def _read_to_mark(self, mark: bytes, rest: bytes) -> None:
-        """Everything before the mark that ends the stream; up to 40 bytes stay back until it is known that they are not it."""
-        held = rest
+        """Everything before the mark that ends the stream; what may be its beginning moves on to the next buffer."""
+        buffer, at, start = self._first(rest), len(rest), 0
         while True:
-            at = held.find(mark)
-            while at >= 0:
-                self._take(held[:at])
-                if self._checker.complete:
-                    return
-                self._take(held[at : at + 1])  # these 40 bytes are somebody's value
-                held = held[at + 1 :]
-                at = held.find(mark)
-            keep = _begun(held, mark)
-            self._take(held[: len(held) - keep])
-            held = held[len(held) - keep :] + bytes(self._receive())
+            cut = self._find_end(buffer, start, at, mark)
+            ends = cut >= 0
+            if not ends:
+                cut = at - _begun(buffer, at, mark)
+            tail = buffer[cut:at]
+            self._beside.hand(buffer, cut)
+            if ends and self._is_whole():
+                return
+            # What looked like the end is somebody's value: the search goes on behind its first byte.
+            buffer, at, start = self._beside.take(), len(tail), int(ends)
+            buffer[:at] = tail
+            if not ends:
+                at = self._fill(buffer, at, BUFFER_BYTES, mark)
+
+    def _find_end(self, buffer: bytearray, start: int, at: int, mark: bytes) -> int:
+        """Where the mark stands that may end the stream; -1: nowhere. Where nothing follows it, a look at the end is enough."""
+        if self._alone:
+            return at - len(mark) if buffer.endswith(mark, start, at) else -1
+        found = buffer.find(mark, start, at)
+        while found >= FOOT_BYTES and buffer[found - FOOT_BYTES] != EOF:
+            found = buffer.find(mark, found + 1, at)
+        return found
+
+    def _is_whole(self) -> bool:
+        self._beside.settle()
+        return self._checker.complete
 
 
-def _begun(data: bytes, mark: bytes) -> int:
-    """How many bytes at the end of `data` may be the beginning of `mark`."""
-    for length in range(min(len(data), len(mark) - 1), 0, -1):
-        if mark.startswith(data[-length:]):
+def _begun(buffer: bytearray, end: int, mark: bytes) -> int:
+    """How many bytes before `end` may be the beginning of `mark`."""
+    for length in range(min(end, len(mark) - 1), 0, -1):
+        if buffer.startswith(mark[:length], end - length, end):
             return length
     return 0

@@ -12,10 +12,10 @@ import anycrc  # type: ignore[import-untyped]
 
 _crc64 = anycrc.Model("CRC64-REDIS")
 _MAGIC = re.compile(rb"(REDIS)(\d{4})|(VALKEY)(\d{3})")
-_AUX, _EOF = 0xFA, 0xFF
+_AUX, EOF = 0xFA, 0xFF
 _HEAD_BYTES = 4096
-_FOOT_BYTES = 9
-MIN_BYTES = 9 + _FOOT_BYTES
+FOOT_BYTES = 9
+MIN_BYTES = 9 + FOOT_BYTES
 
 
 class Damaged(Exception):
@@ -67,14 +67,14 @@ class RdbChecker:
         if len(self._first) < _HEAD_BYTES:
             self._begin(data)
         self.size += len(data)
-        last = self._last + bytes(data[-_FOOT_BYTES:])
-        if len(data) >= _FOOT_BYTES:
+        last = self._last + bytes(data[-FOOT_BYTES:])
+        if len(data) >= FOOT_BYTES:
             self._crc = crc64(self._last[-8:], self._crc)
             self._crc = crc64(memoryview(data)[:-8], self._crc)  # not a copy
         else:
             held = self._last[-8:] + bytes(data)
             self._crc = crc64(held[:-8], self._crc)
-        self._last = last[-_FOOT_BYTES:]
+        self._last = last[-FOOT_BYTES:]
 
     def _begin(self, data: "bytes | memoryview") -> None:
         self._first += data[: _HEAD_BYTES - len(self._first)]
@@ -94,7 +94,7 @@ class RdbChecker:
     def _flaw(self) -> str | None:
         if self.head is None or self.size < MIN_BYTES:
             return f"it ends after {self.size} bytes"
-        if self._last[0] != _EOF:
+        if self._last[0] != EOF:
             return f"it is cut off after {self.size} bytes: the end mark is missing"
         if not self.checksum_off and int.from_bytes(self._last[1:], "little") != self._crc:
             return "its checksum does not match its contents"

@@ -24,6 +24,7 @@ from keyspace.errors import NotFound, Unavailable
 
 CHUNK = 1024 * 1024
 _BESIDE = 64 * 1024
+_SYNC_BYTES = 32 * 1024 * 1024
 _writers = ThreadPoolExecutor(8, "write")
 
 
@@ -78,6 +79,8 @@ class Part:
         self._seal = sealed.Sealer(self._file, sealed.key()) if sealed.key() else None
         self._sha256 = hashlib.sha256()
         self._under_way: Future[None] | None = None
+        self._syncing: Future[None] | None = None
+        self._synced = 0
         self.size = 0
 
     def write(self, data: "bytes | memoryview") -> None:
@@ -92,6 +95,12 @@ class Part:
         else:
             self._under_way = _writers.submit(self._put, bytes(data))
 
+    def write_now(self, data: "bytes | memoryview") -> None:
+        """As `write`, but in the caller's own thread: for one that has a thread for it, and wants its buffer back."""
+        self._settle()
+        self.size += len(data)
+        self._put(data)
+
     def _settle(self) -> None:
         """Wait for what is under way. Raises what it failed with."""
         if self._under_way is not None:
@@ -103,12 +112,29 @@ class Part:
         try:
             if self._seal is not None:
                 self._seal.write(data)
-                return
-            view = memoryview(data)
-            while len(view):
-                view = view[self._file.write(view) or 0 :]
+            else:
+                self._write_all(memoryview(data))
+            self._begin_sync()
         except OSError as error:
             raise _disk_problem(error, self.size) from error
+
+    def _write_all(self, view: memoryview) -> None:
+        while len(view):
+            view = view[self._file.write(view) or 0 :]
+
+    def _begin_sync(self) -> None:
+        """Let the disk work from time to time, beside the writing, so that the sync at the end finds little to wait for."""
+        if self.size - self._synced < _SYNC_BYTES or (self._syncing and not self._syncing.done()):
+            return
+        self._end_sync()
+        self._synced = self.size
+        self._syncing = _writers.submit(os.fdatasync, self._file.fileno())
+
+    def _end_sync(self) -> None:
+        """Raises what a sync meanwhile failed with: the system tells each failure only once."""
+        if self._syncing is not None:
+            syncing, self._syncing = self._syncing, None
+            syncing.result()
 
     def commit(self) -> StoredFile:
         """Make the file appear under its name, whole and on disk."""
@@ -116,6 +142,7 @@ class Part:
         try:
             if self._seal is not None:
                 self._seal.finish()
+            self._end_sync()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise _disk_problem(error, self.size) from error
@@ -144,6 +171,8 @@ class Part:
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(Exception):  # what brought us here is said already
             self._settle()
+        with contextlib.suppress(Exception):
+            self._end_sync()
         self._file.close()
         self.path.unlink(missing_ok=True)
 

@@ -51,7 +51,7 @@ def endpoint(server: RunningServer) -> Endpoint:
 def pull(server: RunningServer, name: str = "bench/0.rdb") -> tuple[Pulled, store.StoredFile]:
     (store.directory() / name).unlink(missing_ok=True)
     with store.Part(name) as part:
-        pulled = pull_rdb(endpoint(server), version="9.1.0", write=part.write)
+        pulled = pull_rdb(endpoint(server), version="9.1.0", write=part.write_now)
         return pulled, part.commit()
 
 

@@ -164,14 +164,14 @@ def test_a_full_disk_fails_clean(
     redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(redis, many=500)
-    written = store.Part.write
+    written = store.Part._write_all
 
-    def write(part: store.Part, data: bytes) -> None:
-        if part.size + len(data) > 20_000:
-            raise store._disk_problem(OSError(28, "No space left on device"), part.size)
-        written(part, data)
+    def write(part: store.Part, view: memoryview) -> None:
+        if part.size > 20_000:
+            raise OSError(28, "No space left on device")
+        written(part, view)
 
-    monkeypatch.setattr(store.Part, "write", write)
+    monkeypatch.setattr(store.Part, "_write_all", write)
     for kind in ("pull", "export"):
         backup = making.begin_backup(connection_as("admin"), kind)
         job_worker.run_job(backup.job.pk)  # type: ignore[union-attr]

@@ -64,7 +64,7 @@ class TrashBack(WayBack):
         user, stored = self._connection.actor.user, zstandard.compress(old.payload, 1)
         return TrashEntry(
             server=self._connection.server.name, db=self._db, name=old.name, type=type_of_payload(old.payload), length=None,
-            why=TrashEntry.Why.OVERWRITTEN, operation="restore_backup", person=self._connection.actor.name,
+            why=TrashEntry.Why.OVERWRITTEN, operation=self._job.kind, person=self._connection.actor.name,
             user=user if getattr(user, "pk", None) else None, expires_at=old.expires, payload=stored, dump_size=len(old.payload),
             stored_size=len(stored), job=self._job,
         )  # fmt: skip

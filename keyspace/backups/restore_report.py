@@ -19,6 +19,7 @@ TTLS = {
     "remaining": "live on for what was left at the backup",
     "none": "never expire",
 }
+METHODS = {"keys": "key by key, into the emptied server", "primary": "copy it whole from a temporary primary"}
 
 
 @dataclass(frozen=True)

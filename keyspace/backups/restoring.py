@@ -13,6 +13,7 @@ from keyspace.backups.rdb import Damaged
 from keyspace.backups.restore import Policy, Report, restore_pages
 from keyspace.backups.restore_alike import Likeness
 from keyspace.backups.restore_back import TrashBack
+from keyspace.backups.restore_primary import restore_as_primary
 from keyspace.backups.restore_readable import restore_readable
 from keyspace.backups.restore_source import Source, Wanted, source_of, wanted_of
 from keyspace.backups.restore_target import Target
@@ -33,11 +34,12 @@ def restore_backup(run: Run) -> dict[str, Any]:
     began = time.monotonic()
     report: dict[str, Any] = {}
     try:
-        if run.params.get("empty") and not run.params.get("dry"):
-            report["safety"] = _make_room(run, connection)
-        total = _total(backup, wanted_of(run.params))
-        run.report(done=0, total=total, unit="keys", phase="reading the backup", now=True)
-        _restore(run, backup, connection, total, report)
+        if run.params.get("method") == "primary" and not run.params.get("dry"):
+            restore_as_primary(run, backup, connection, report, take_safety_backup)
+        else:
+            if run.params.get("empty") and not run.params.get("dry"):
+                report["safety"] = _make_room(run, connection)
+            _restore(run, backup, connection, report)
     except Damaged as error:
         raise Conflict(f"The backup is damaged: {error.reason}.", _how_far(run, report)) from error
     except (redis.RedisError, Conflict) as error:
@@ -52,7 +54,7 @@ def restore_backup(run: Run) -> dict[str, Any]:
 
 
 def _how_far(run: Run, report: dict[str, Any]) -> str:
-    told = f"{report.get('restored', 0)} keys had been put back."
+    told = report.get("far") or f"{report.get('restored', 0)} keys had been put back."
     return told + (
         " The safety backup holds what was there before: restore that." if report.get("safety") else ""
     )
@@ -74,10 +76,10 @@ def policy_of(params: dict[str, Any], backup: Backup) -> Policy:
     )  # fmt: skip
 
 
-def _restore(
-    run: Run, backup: Backup, connection: Connection, total: int | None, told: dict[str, Any]
-) -> None:
+def _restore(run: Run, backup: Backup, connection: Connection, told: dict[str, Any]) -> None:
     """`told` is the report as far as it has come, also when this fails."""
+    total = _total(backup, wanted_of(run.params))
+    run.report(done=0, total=total, unit="keys", phase="reading the backup", now=True)
     params, dry = run.params, bool(run.params.get("dry"))
     policy, wanted, target = policy_of(params, backup), wanted_of(params), Target(connection)
     back = None if params.get("empty") and not dry else TrashBack(run, connection)

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,16 +101,18 @@ def start_scratch(
     used_memory: int = 0,
     distrust: bool = False,
     frozen: bool = True,
+    among: Sequence[Path] | None = None,
 ) -> Scratch:
     """A server that has loaded `file` (an RDB), or is empty. `frozen`: TTLs stand still as of the file.
 
     `used_memory` is what the file's server needed (bytes), refused when this machine has not got it free; `distrust` has every
-    value of the file checked in depth. `progress` gets loaded bytes and all bytes; what it raises ends the load.
+    value of the file checked in depth. `among` are the binaries to try: all of them by default. `progress` gets
+    loaded bytes and all bytes; what it raises ends the load.
     Raises Damaged, NotReadable, Unavailable.
     """
     _refuse_too_big(used_memory)
     reasons = []
-    for binary in binaries():
+    for binary in among or binaries():
         try:
             return _start(binary, file, progress, distrust=distrust, frozen=frozen)
         except NotReadable as error:
@@ -179,7 +181,7 @@ def _await(scratch: Scratch, progress: Progress) -> None:
                 if time.monotonic() - told > _TELL_SECONDS:
                     told = time.monotonic()
                     _tell(client, progress)
-                _watch_memory(scratch.process.pid)
+                watch_memory(scratch.process.pid)
             except redis.RedisError:
                 pass
             time.sleep(_LOOK_SECONDS)
@@ -192,8 +194,8 @@ def _tell(client: Client, progress: Progress) -> None:
         progress(int(info.get("loading_loaded_bytes", 0)), int(info.get("loading_total_bytes", 0)) or None)
 
 
-def _watch_memory(pid: int) -> None:
-    """A file can claim to be small: stop before the machine swaps."""
+def watch_memory(pid: int) -> None:
+    """A file can claim to be small: stop before the machine swaps. Raises NotReadable."""
     limit = int(getattr(settings, "SCRATCH_MEMORY", 0))
     used = _resident(pid)
     if available_memory() < _RESERVE_BYTES or (limit and used > limit):

@@ -11,6 +11,8 @@ from keyspace.access import Permission, performs
 from keyspace.backups import making, opening, store
 from keyspace.backups.preflight import choose_kind
 from keyspace.backups.restore import EXISTING, TTLS
+from keyspace.backups.restore_offer import make_offer, parse_place
+from keyspace.backups.restore_report import METHODS
 from keyspace.backups.restore_target import check_tells_use
 from keyspace.encoding import key_id
 from keyspace.errors import BadInput, Conflict, Denied, NotFound
@@ -155,6 +157,8 @@ class RestoreOrder:
     dry: bool = True
     empty: bool = False
     beyond_trash: bool = False
+    method: str = "keys"
+    reach: str = ""
 
     def check(self) -> None:
         """Raises BadInput."""
@@ -164,13 +168,27 @@ class RestoreOrder:
             raise BadInput("An empty pattern chooses nothing.", "Type * for all keys.")
         if self.names is not None and not self.names:
             raise BadInput("No key is chosen.")
+        if self.method not in METHODS:
+            raise BadInput("This way of restoring does not exist.", "Choose one from the list.")
+        if self.method == "primary":
+            self._check_primary()
+
+    def _check_primary(self) -> None:
+        chosen = (self.match, self.type, self.names, self.db, self.to_db, self.ttl, self.expired, self.empty)
+        if chosen != (b"*", "", None, None, None, "original", False, True):
+            raise BadInput(
+                "A temporary primary copies everything as it is, into an emptied server.",
+                "Choose all keys, the same dbs and the original times, and to empty the server first.",
+            )
+        if self.reach:
+            parse_place(self.reach)
 
     def params(self) -> dict[str, Any]:
         names = None if self.names is None else [key_id(name) for name in self.names]
         return {
             "match": key_id(self.match), "type": self.type, "names": names, "db": self.db, "to_db": self.to_db, "existing": self.existing,
             "ttl": self.ttl, "expired": self.expired, "dry": self.dry, "empty": self.empty,
-            "beyond_trash": self.beyond_trash,
+            "beyond_trash": self.beyond_trash, "method": self.method, "reach": self.reach,
         }  # fmt: skip
 
 
@@ -203,6 +221,8 @@ def restore_backup(
         raise BadInput("To empty the server first, type its name.", "Nothing was changed.")
     if order.existing == "older":
         check_tells_use(connection)
+    if order.method == "primary" and not (offer := make_offer(connection, backup)):
+        raise Conflict(offer.reason, "Restore key by key instead.")
     if (
         not order.dry
         and Job.objects.filter(

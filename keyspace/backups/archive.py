@@ -19,10 +19,13 @@ import zstandard
 
 from keyspace.backups.dumps import Dump
 from keyspace.backups.rdb import Damaged, crc64
+from keyspace.encoding import to_text
+from keyspace.errors import TooLarge
 
 MAGIC = b"KSARCH1\n"
 BLOCK_BYTES = 1024 * 1024
 MAX_BLOCK = 640 * 1024 * 1024  # a string of 512 MB that does not compress, and room
+MAX_RECORD = MAX_BLOCK - 32 * 1024 * 1024  # what was read before it lies in the same block
 MAX_GAIN = 200
 _FREE_GAIN = 4 * 1024 * 1024
 _BLOCK = struct.Struct("<cBIIQ")
@@ -59,6 +62,11 @@ class ArchiveWriter:
         held = 0
         for dump in page:
             name, payload, expires = dump.name, dump.payload, dump.expires
+            if len(payload) > MAX_RECORD:
+                raise TooLarge(
+                    f"The key {to_text(name)[:80]} takes {len(payload) / 1e6:.0f} MB: too large for an archive.",
+                    "A pull keeps it as it is; the readable form takes it in pieces.",
+                )
             records += (pack(db, len(name), -1 if expires is None else expires, len(payload)), name, payload)
             held += len(name) + len(payload) + 20
         self._held += held

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, cast
 import hiredis
 import redis
 
-from keyspace.errors import Problem
 from keyspace.servers import Client
 from keyspace.wire import Wire, open_wire
 
 SCAN_COUNT = 500
+_AT_MOST_BYTES = 16 * 1024 * 1024
 
 
 class Dump(NamedTuple):
@@ -21,6 +21,14 @@ class Dump(NamedTuple):
     name: bytes
     expires: int | None
     payload: bytes
+
+
+class Head(NamedTuple):
+    """One key without its value; `expires` as Dump has it, `type` as TYPE says it."""
+
+    name: bytes
+    type: str
+    expires: int | None
 
 
 @dataclass(frozen=True)
@@ -38,13 +46,62 @@ ALL = Selection()
 def read_dumps(
     client: Client, selection: Selection = ALL, *, count: int = SCAN_COUNT
 ) -> Iterator[list[Dump]]:
-    """Pages of the selected keys of the client's db; keys that vanish meanwhile are left out."""
+    """Pages of the selected keys of the client's db; keys that vanish meanwhile are left out.
+
+    A key may come twice, when the server's table of keys changes its size meanwhile: that is how SCAN is.
+    """
     with open_wire(client) as wire:
         absolute = _knows(wire, "PEXPIRETIME")
+        at_once = count
         for names in _pages(wire, selection, count):
-            page = _receive(wire, names, absolute)
+            while names:
+                page = _receive(wire, names[:at_once], absolute)
+                names = names[at_once:]
+                at_once = _next_batch(page, count)
+                if page:
+                    yield page
+
+
+def _next_batch(page: list[Dump], count: int) -> int:
+    """How many keys to ask for next, so that values like these do not fill the memory."""
+    size = sum(len(dump.payload) for dump in page)
+    return count if size < _AT_MOST_BYTES else max(1, _AT_MOST_BYTES * len(page) // size)
+
+
+def read_heads(
+    client: Client, selection: Selection = ALL, *, count: int = SCAN_COUNT
+) -> Iterator[list[Head]]:
+    """Pages of the selected keys with type and expiry, for who may not DUMP or needs no payload."""
+    with open_wire(client) as wire:
+        expiry = "PEXPIRETIME" if _knows(wire, "PEXPIRETIME") else "PTTL"
+        for names in _pages(wire, selection, count):
+            now = 0 if expiry == "PEXPIRETIME" else _clock(wire)
+            replies = wire.call_many(
+                [command for name in names for command in (("TYPE", name), (expiry, name))]
+            )
+            raise_refusal(replies)
+            page = [
+                Head(name, kind.decode(), None if left == -1 else left + now)
+                for name, kind, left in zip(names, replies[::2], replies[1::2], strict=True)
+                if kind != b"none" and left != -2
+            ]
             if page:
                 yield page
+
+
+def raise_refusal(replies: list[Any]) -> None:
+    """Raises the first refusal among replies."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+
+
+def _clock(wire: Wire) -> int:
+    """The server's time in Unix milliseconds; ours where it does not tell."""
+    reply = wire.call_many([("TIME",)])[0]
+    if isinstance(reply, Exception):
+        return int(time.time() * 1000)
+    return int(reply[0]) * 1000 + int(reply[1]) // 1000
 
 
 def _knows(wire: Wire, command: str) -> bool:
@@ -64,7 +121,7 @@ def _pages(wire: Wire, selection: Selection, count: int) -> Iterator[list[bytes]
     while True:
         cursor, names = wire.call("SCAN", cursor, *words)
         if names:
-            yield names
+            yield list(dict.fromkeys(names))
         if cursor == b"0":
             return
 
@@ -75,7 +132,7 @@ def _receive(wire: Wire, names: list[bytes], absolute: bool) -> list[Dump]:
         return []
     expiry = b"PEXPIRETIME" if absolute else b"PTTL"
     pack: Any = hiredis.pack_command
-    now = 0 if absolute else int(time.time() * 1000)
+    now = 0 if absolute else _clock(wire)
     replies = wire.exchange(
         b"".join([pack((b"DUMP", name)) + pack((expiry, name)) for name in names]), 2 * len(names)
     )
@@ -117,22 +174,6 @@ def payload_version(payload: bytes) -> int:
 def same_value(one: bytes, other: bytes) -> bool:
     """Whether two payloads hold the same bytes, whatever version wrote them."""
     return one[:-10] == other[:-10]
-
-
-class Refused(Problem):
-    """The server will not let its keys be read."""
-
-    status = 502
-
-
-def probe_dump(client: Client) -> str | None:
-    """Why SCAN, DUMP and PTTL do not work for us, in the server's words; None when they do."""
-    for command in (("SCAN", "0", "COUNT", "1"), ("DUMP", ""), ("PTTL", "")):
-        try:
-            client.execute_command(*command)
-        except redis.ResponseError as error:
-            return str(error)
-    return None
 
 
 def server_time(client: Client) -> int:

@@ -1,5 +1,7 @@
 """Exports: every key of every shard, as an archive or in the readable form."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -8,115 +10,113 @@ import redis
 from keyspace.backups import dumps, store
 from keyspace.backups.archive import ArchiveWriter
 from keyspace.backups.readable import ReadableWriter
-from keyspace.backups.sources import Node, find_nodes, product_of
-from keyspace.backups.typed import READABLE, read_typed
+from keyspace.backups.sources import Node, dbs_of, find_nodes, info_of, product_of
+from keyspace.backups.typed import read_typed
+from keyspace.encoding import to_text
+from keyspace.errors import Conflict
 from keyspace.jobs import Run
 from keyspace.models import Backup
 from keyspace.servers import Client, endpoint_of, open_client
+
+_TRIES = 5
 
 
 def export(run: Run, backup: Backup) -> None:
     """Every key by SCAN: of each shard's primary (a replica may hold what has expired), in each db."""
     readable = backup.kind == Backup.Kind.READABLE
     nodes = find_nodes(run.connection.redis, endpoint_of(run.connection.server), replicas=False)
-    ending = ".jsonl.zst" if readable else ".ksarch"
+    backup.source = nodes[0].label if len(nodes) == 1 else f"{len(nodes)} shards"
+    backup.format = "readable" if readable else "archive"
+    ending, write = (".jsonl.zst", _write_readable) if readable else (".ksarch", _write_archive)
     for number, node in enumerate(nodes):
         with (
             open_client(node.endpoint, socket_timeout=120) as client,
             store.Part(f"{backup.pk}/{number}{ending}") as part,
         ):
-            info = client.info()
-            backup.product, backup.source = (
-                product_of(info),
-                node.label if len(nodes) == 1 else f"{len(nodes)} shards",
-            )
-            used = int(info.get("used_memory", 0))
-            header = {
-                "server": backup.server,
-                "node": node.label,
-                "product": backup.product,
-                "made_at": dumps.server_time(client),
-            }
-            keys = (_write_readable if readable else _write_archive)(run, node, info, header, part, client)
+            info = info_of(client)
+            backup.product = product_of(info)
+            told = {"node": node.label, "used_memory": int(info.get("used_memory", 0))}
+            keys = write(_Reading(run, node, client, info), _header(backup, node, client), part)
             kept = part.commit()
-        backup.files.append(
-            {
-                "name": kept.name,
-                "size": kept.size,
-                "sha256": kept.sha256,
-                "node": node.label,
-                "used_memory": used,
-            }
-        )
+        backup.files.append({"name": kept.name, "size": kept.size, "sha256": kept.sha256, **told})
         for db, count in keys.items():
             backup.keys[str(db)] = backup.keys.get(str(db), 0) + count
-    backup.format = "readable" if readable else "archive"
     backup.size = sum(stored["size"] for stored in backup.files)
 
 
-def _dbs(info: dict[str, Any]) -> dict[int, int]:
-    return {
-        int(name[2:]): facts["keys"]
-        for name, facts in info.items()
-        if name[:2] == "db" and name[2:].isdigit()
-    }
+def _header(backup: Backup, node: Node, client: Client) -> dict[str, Any]:
+    made_at = dumps.server_time(client)
+    return {"server": backup.server, "node": node.label, "product": backup.product, "made_at": made_at}
 
 
-def _write_archive(
-    run: Run, node: Node, info: dict[str, Any], header: dict[str, Any], part: store.Part, client: Client
-) -> dict[int, int]:
+class _Reading:
+    """One node that is being read: its dbs, a client for each, and how far it is."""
+
+    def __init__(self, run: Run, node: Node, client: Client, info: dict[str, Any]) -> None:
+        self.client, self._run, self._node = client, run, node
+        self._dbs = dbs_of(client, info)
+
+    def dbs(self) -> Iterator[tuple[int, Client]]:
+        for db in self._dbs:
+            with open_client(replace(self._node.endpoint, timeout=120), db=db) as client:
+                yield db, client
+
+    def tell(self, done: int) -> None:
+        total = sum(self._dbs.values())
+        self._run.report(done=done, total=total, phase=f"reading keys from {self._node.label}")
+
+
+def _write_archive(reading: _Reading, header: dict[str, Any], part: store.Part) -> dict[int, int]:
     writer = ArchiveWriter(part.write, header)
-    _write_surroundings(writer, client)
-    total = sum(_dbs(info).values())
-    for db in _dbs(info):
-        with open_client(replace(node.endpoint, timeout=120), db=db) as in_db:
-            for page in dumps.read_dumps(in_db):
-                writer.add(db, page)
-                run.report(done=writer.counts.total, total=total, phase=f"reading keys from {node.label}")
+    _write_surroundings(writer, reading.client)
+    for db, client in reading.dbs():
+        for page in dumps.read_dumps(client):
+            writer.add(db, page)
+            reading.tell(writer.counts.total)
     writer.finish()
     return writer.counts.keys
 
 
 def _write_surroundings(writer: ArchiveWriter, client: Client) -> None:
     """Function libraries, and ACL users without their secrets; a server that refuses either keeps it."""
-    try:
+    with contextlib.suppress(redis.ResponseError):
         functions = client.execute_command("FUNCTION", "DUMP")
         if functions:
             writer.add_functions(functions)
-    except redis.ResponseError:
-        pass
-    try:
-        users = [
-            line.decode("utf-8", "replace") if isinstance(line, bytes) else str(line)
-            for line in client.execute_command("ACL", "LIST")
-        ]
-    except redis.ResponseError:
-        return
-    writer.add_users(
-        [{"rule": " ".join(word for word in user.split() if word[:1] not in "#>")} for user in users]
-    )
+    with contextlib.suppress(redis.ResponseError):
+        writer.add_users([{"rule": without_secrets(rule)} for rule in client.execute_command("ACL", "LIST")])
 
 
-def _write_readable(
-    run: Run, node: Node, info: dict[str, Any], header: dict[str, Any], part: store.Part, client: Client
-) -> dict[int, int]:
+def without_secrets(rule: bytes | str) -> str:
+    """A line of ACL LIST without the hashes of passwords; the user's name may begin as one does."""
+    words = (rule if isinstance(rule, str) else rule.decode("utf-8", "replace")).split(" ")
+    return " ".join(words[:2] + [word for word in words[2:] if word[:1] not in ("#", ">")])
+
+
+def _write_readable(reading: _Reading, header: dict[str, Any], part: store.Part) -> dict[int, int]:
     writer = ReadableWriter(part.write, header)
-    total = sum(_dbs(info).values())
-    for db in _dbs(info):
-        with open_client(replace(node.endpoint, timeout=120), db=db) as in_db:
-            for page in dumps.read_dumps(in_db, count=100):
-                for dump in page:
-                    _write_key(writer, in_db, db, dump)
-                run.report(
-                    done=sum(writer.keys.values()), total=total, phase=f"reading keys from {node.label}"
-                )
+    for db, client in reading.dbs():
+        for page in dumps.read_heads(client, count=100):
+            for head in page:
+                _write_key(writer, client, db, head)
+            reading.tell(sum(writer.keys.values()))
     writer.finish()
     return writer.keys
 
 
-def _write_key(writer: ReadableWriter, client: Client, db: int, dump: dumps.Dump) -> None:
-    kind = dumps.type_of_payload(dump.payload)
-    if kind not in READABLE:
-        kind = dumps.type_of(client, dump.name)
-    for piece in read_typed(client, db, dump.name, kind, dump.expires):
-        writer.add(piece)
+def _write_key(writer: ReadableWriter, client: Client, db: int, head: dumps.Head) -> None:
+    """A key that is replaced by one of another type meanwhile is read again, as long as nothing of it is written."""
+    kind, written = head.type, 0
+    for _ in range(_TRIES):
+        try:
+            for piece in read_typed(client, db, head.name, kind, head.expires):
+                writer.add(piece)
+                written += 1
+            return
+        except redis.ResponseError as error:
+            if written or not str(error).startswith("WRONGTYPE"):
+                raise
+        kind = dumps.type_of(client, head.name)
+        if kind == "none":
+            return
+    raise Conflict(f"The key {to_text(head.name)[:80]} changes its type all the time.", "Try again.")

@@ -73,12 +73,12 @@ def load_backup(backup: Backup, progress: Progress) -> Scratch:
 
 def _load(backup: Backup, progress: Progress) -> Scratch:
     first, *rest = backup.files
+    distrust = backup.kind == Backup.Kind.UPLOAD
     if not first["name"].endswith(".rdb"):
-        scratch = start_scratch(used_memory=sum(file.get("used_memory", 0) for file in backup.files))
-        rest = backup.files
+        used = sum(file.get("used_memory", 0) for file in backup.files)
+        scratch, rest = start_scratch(used_memory=used, distrust=distrust), backup.files
     else:
         with store.local_path(first["name"]) as path:
-            distrust = backup.kind == Backup.Kind.UPLOAD
             scratch = start_scratch(
                 path, progress=progress, used_memory=first.get("used_memory", 0), distrust=distrust
             )

@@ -7,6 +7,7 @@ from datetime import datetime
 from keyspace.access import Permission, performs
 from keyspace.backups import making, store
 from keyspace.backups.preflight import Check, choose_kind, refusals
+from keyspace.backups.sources import info_of
 from keyspace.errors import Problem, explain
 from keyspace.models import Backup, Job, OpenBackup, Schedule
 from keyspace.servers import Connection
@@ -77,9 +78,9 @@ def _advice(connection: Connection) -> tuple[str, str, list[Check]]:
         return "", "", []
     try:
         kind, reason = choose_kind(connection.redis)
-        return kind, reason, refusals(connection.redis.info(), kind)
-    except Exception as error:
-        return "export", "", [Check(explain(error).sentence)]
+        return kind, reason, refusals(info_of(connection.redis), kind)
+    except Exception:  # the panel of the server's own saves says why
+        return "export", "", []
 
 
 def running_jobs(connection: Connection) -> list[Job]:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
+from redis.exceptions import NoPermissionError
 
 from keyspace.backups import store
-from keyspace.backups.dumps import probe_dump
 from keyspace.servers import Client
 
 _ROOM_BYTES = 64 * 1024 * 1024
@@ -97,28 +97,43 @@ def _fork(info: dict[str, Any]) -> list[Check]:
 
 
 def choose_kind(client: Client) -> tuple[str, str]:
-    """ "pull" or "export" with the reason: a pull where the server's user may SYNC, else what works nearly everywhere."""
+    """ "pull", "export" or "readable" with the reason: a pull where the server's user may SYNC, else what works nearly everywhere."""
     refused = _sync_refused(client)
     if refused is None:
         return "pull", "The server lets its replication link be read: an exact copy at one moment."
-    denied = probe_dump(client)
+    denied = _refused(client, ("DUMP", ""))
     if denied is None:
         return "export", f"The server does not let SYNC through ({refused}); keys are read one by one."
-    return "export", f"Neither SYNC ({refused}) nor DUMP ({denied}) is allowed here."
+    return (
+        "readable",
+        f"Neither SYNC ({refused}) nor DUMP ({denied}) is allowed here; values are read by their types.",
+    )
 
 
 def _sync_refused(client: Client) -> str | None:
-    """Asked without starting one: ACL DRYRUN where there is one, else whether the commands exist."""
+    """Asked without starting one: ACL DRYRUN where we may, else REPLCONF, which has the same categories; and whether SYNC is there."""
     try:
         user = client.execute_command("ACL", "WHOAMI").decode()
         answer = client.execute_command("ACL", "DRYRUN", user, "SYNC")
-        if answer != b"OK" and answer != "OK":
+        if answer not in (b"OK", "OK"):
             return "the ACL denies it"
     except redis.ResponseError:
-        pass
+        if refused := _refused(client, ("REPLCONF",)):
+            return refused
     try:
         known = client.execute_command("COMMAND", "INFO", "SYNC", "REPLCONF")
         flat = [entry for entry in (known.values() if isinstance(known, dict) else known) if entry]
         return None if len(flat) == 2 else "the command is not there"
+    except redis.ResponseError:
+        return None  # COMMAND itself is kept from us
+
+
+def _refused(client: Client, command: tuple[str, ...]) -> str | None:
+    """Why the command does not work for us, in words; None when it does."""
+    try:
+        client.execute_command(*command)
+    except NoPermissionError:
+        return "the ACL denies it"
     except redis.ResponseError as error:
-        return str(error)
+        return "the command is not there" if "unknown command" in str(error) else str(error)[:120]
+    return None

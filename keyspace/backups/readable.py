@@ -13,9 +13,13 @@ import zstandard
 
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.typed import TypedPiece, from_line, pack, to_line
+from keyspace.encoding import to_text
+from keyspace.errors import TooLarge
 
 FORM = "keyspace-readable"
 MAX_LINE = 96 * 1024 * 1024
+_FRAME_BYTES = 1024 * 1024
+_WINDOW_BYTES = 32 * 1024 * 1024
 
 
 class ReadableWriter:
@@ -35,9 +39,15 @@ class ReadableWriter:
             self._sink(out)
 
     def add(self, piece: TypedPiece) -> None:
+        line = to_line(piece)
+        if len(line) > MAX_LINE:
+            raise TooLarge(
+                f"The key {to_text(piece.name)[:80]} has an element of {len(line) / 1e6:.0f} MB: too large for the readable form.",
+                "A pull or an archive keeps it as it is.",
+            )
         if piece.part == 0:
             self.keys[piece.db] = self.keys.get(piece.db, 0) + 1
-        self._write(to_line(piece))
+        self._write(line)
 
     def leave_out(self, name: bytes, why: str) -> None:
         """A line that says which key is not in it; readers pass it over."""
@@ -58,7 +68,10 @@ def read_lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """(number, line) of a readable file, compressed or not; memory is one line. Raises Damaged."""
     first = source.read(4)
     rest: Any = _Joined(first, source)
-    plain: Any = zstandard.ZstdDecompressor().stream_reader(rest) if first == b"\x28\xb5\x2f\xfd" else rest
+    unzip = zstandard.ZstdDecompressor(
+        max_window_size=_WINDOW_BYTES
+    )  # what a hostile frame may claim of memory
+    plain: Any = unzip.stream_reader(rest) if first == b"\x28\xb5\x2f\xfd" else rest
     lines = io.BufferedReader(_Raw(plain), 1024 * 1024)
     for number in itertools.count(1):
         try:
@@ -119,18 +132,29 @@ def read_pieces(source: IO[bytes]) -> Iterator[TypedPiece]:
 
 def _frame(line: bytes) -> dict[str, Any] | None:
     """The first and the last line."""
-    if not line.startswith(b'{"form"'):
+    if not line.startswith(b'{"form"') or len(line) > _FRAME_BYTES:
         return None
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and found.get("form") == FORM else None
 
 
 def read_readable(source: IO[bytes]) -> Iterator[tuple[TypedPiece, Iterator[TypedPiece]]]:
-    """Key by key: its first piece, and all of them."""
-    for _, group in itertools.groupby(read_pieces(source), key=lambda piece: (piece.db, piece.name)):
+    """Key by key: its first piece, and all of them. A key may come twice (see `dumps.read_dumps`), also behind itself."""
+    for _, group in itertools.groupby(read_pieces(source), key=_Keys()):
         pieces = iter(group)
         first = next(pieces)
         yield first, itertools.chain([first], pieces)
+
+
+class _Keys:
+    """Which key a piece belongs to: another one with every first piece."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def __call__(self, piece: TypedPiece) -> tuple[int, bytes, int]:
+        self._number += piece.part == 0
+        return piece.db, piece.name, self._number

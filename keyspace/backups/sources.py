@@ -1,14 +1,18 @@
 """Which nodes of a server a backup reads from: the server itself, a healthy replica of it, or one node of each shard of a cluster."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
+from redis.exceptions import NoPermissionError
 
 from keyspace.servers import Client, Endpoint, open_client
+from keyspace.wire import Wire, open_wire
 
 _LAG_SECONDS = 10
 _PROBE_SECONDS = 2.0
+MOST_DBS = 1024
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Node:
 
 def find_nodes(client: Client, endpoint: Endpoint, *, replicas: bool = True) -> list[Node]:
     """One node for each shard; with `replicas` a healthy replica where there is one that answers."""
-    info = client.info()
+    info = info_of(client)
     if info.get("cluster_enabled"):
         return [_shard(endpoint, shard, replicas) for shard in cluster_shards(client)]
     if info.get("role") == "slave":
@@ -102,6 +106,45 @@ def _shard(endpoint: Endpoint, shard: list[tuple[str, int, bool]], replicas: boo
         if not is_primary and _is_synced(candidate):
             return Node(f"replica {candidate.address}", candidate, primary)
     return Node(f"primary {primary.address}", primary, primary)
+
+
+def info_of(client: Client) -> dict[str, Any]:
+    """INFO; where the ACL keeps it (it counts as dangerous), what HELLO tells everybody: product, version, role, cluster or not."""
+    try:
+        return client.info()
+    except NoPermissionError:
+        told = client.execute_command("HELLO")
+    pairs = told.items() if isinstance(told, dict) else zip(told[::2], told[1::2], strict=False)
+    hello = {name.decode(): value for name, value in pairs}
+    roles = {b"master": "master", b"primary": "master"}
+    return {
+        f"{hello['server'].decode()}_version": hello["version"].decode(),
+        "cluster_enabled": int(hello.get("mode") == b"cluster"),
+        "role": roles.get(hello.get("role", b""), "slave"),
+    }
+
+
+def dbs_of(client: Client, info: dict[str, Any]) -> dict[int, int]:
+    """db -> keys, of the dbs that hold any. Where INFO was refused each is asked."""
+    if "used_memory" in info:
+        told = {name[2:]: facts for name, facts in info.items() if name.startswith("db")}
+        return {int(number): facts["keys"] for number, facts in told.items() if number.isdigit()}
+    with open_wire(client) as wire:
+        found = dict(_ask_dbs(wire))
+        wire.call("SELECT", 0)
+    return found
+
+
+def _ask_dbs(wire: Wire) -> Iterator[tuple[int, int]]:
+    for db in range(MOST_DBS):
+        try:
+            wire.call("SELECT", db)
+        except NoPermissionError:
+            raise
+        except redis.ResponseError:
+            return  # there is no db of this number
+        if keys := wire.call("DBSIZE"):
+            yield db, keys
 
 
 def product_of(info: dict[str, Any]) -> str:

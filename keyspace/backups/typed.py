@@ -18,6 +18,7 @@ from keyspace.servers import Client
 
 PIECE = 1000
 STRING_PIECE = 4 * 1024 * 1024
+PIECE_BYTES = 4 * 1024 * 1024
 Piece = dict[str, Any]
 Command = tuple[Any, ...]
 READABLE = ("string", "list", "set", "zset", "hash", "stream", "ReJSON-RL")
@@ -87,26 +88,36 @@ def _read_string(client: Client, name: bytes) -> Iterator[Piece]:
 
 
 def _read_list(client: Client, name: bytes) -> Iterator[Piece]:
-    start = 0
-    while elements := client.lrange(name, start, start + PIECE - 1):
-        yield {"value": [pack(element) for element in elements]}
+    for page in _scanned((element,) for element in _elements(client, name)):
+        yield {"value": [pack(element) for (element,) in page]}
+
+
+def _elements(client: Client, name: bytes) -> Iterator[bytes]:
+    """As many at once as fit PIECE_BYTES, going by those before."""
+    start, count = 0, 20
+    while elements := client.lrange(name, start, start + count - 1):
+        yield from elements
         start += len(elements)
+        count = min(PIECE, max(1, PIECE_BYTES * len(elements) // (sum(map(len, elements)) + 1)))
 
 
-def _scanned(pages: Iterator[Any]) -> Iterator[list[Any]]:
+def _scanned(pages: Iterator[tuple[bytes, ...]]) -> Iterator[list[Any]]:
+    """In pieces of at most PIECE elements and about PIECE_BYTES."""
     page: list[Any] = []
+    size = 0
     for found in pages:
         page.append(found)
-        if len(page) == PIECE:
+        size += sum(map(len, found))
+        if len(page) == PIECE or size > PIECE_BYTES:
             yield page
-            page = []
+            page, size = [], 0
     if page:
         yield page
 
 
 def _read_set(client: Client, name: bytes) -> Iterator[Piece]:
-    for page in _scanned(client.sscan_iter(name, count=PIECE)):
-        yield {"value": [pack(member) for member in page]}
+    for page in _scanned((member,) for member in client.sscan_iter(name, count=PIECE)):
+        yield {"value": [pack(member) for (member,) in page]}
 
 
 def _read_zset(client: Client, name: bytes) -> Iterator[Piece]:
@@ -146,11 +157,13 @@ def _read_stream(client: Client, name: bytes) -> Iterator[Piece]:
             "value": [[pack(entry_id), [pack(word) for word in words]] for entry_id, words in _plain(entries)]
         }
         at = b"(" + entries[-1][0]
-    yield {
-        "value": [],
-        **_stream_numbers(client, name),
-        "groups": [_group(client, name, g) for g in client.xinfo_groups(name)],
-    }
+    try:
+        numbers, groups = _stream_numbers(client, name), client.xinfo_groups(name)
+    except redis.ResponseError as error:
+        if str(error).startswith("no such key"):
+            return  # it went meanwhile
+        raise
+    yield {"value": [], **numbers, "groups": list(_groups(client, name, groups))}
 
 
 def _plain(entries: list[Any]) -> Iterator[tuple[bytes, list[bytes]]]:
@@ -169,6 +182,15 @@ def _stream_numbers(client: Client, name: bytes) -> Piece:
         "last_id": pack(info["last-generated-id"]), "added": info.get("entries-added"),
         "deleted": None if deleted is None else pack(deleted),
     }  # fmt: skip
+
+
+def _groups(client: Client, name: bytes, groups: list[dict[str, Any]]) -> Iterator[Piece]:
+    for group in groups:
+        try:
+            yield _group(client, name, group)
+        except redis.ResponseError as error:
+            if not str(error).startswith(("NOGROUP", "no such key")):
+                raise
 
 
 def _group(client: Client, name: bytes, group: dict[str, Any]) -> Piece:
@@ -221,5 +243,5 @@ def from_line(line: bytes) -> TypedPiece:
             int(data.pop("db")), unpack(data.pop("name")), str(data.pop("type")), None if expires is None else int(expires),
             int(data.pop("part", 0)), bool(data.pop("last", True)), data,
         )  # fmt: skip
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"not a line of the readable form ({type(error).__name__})") from None

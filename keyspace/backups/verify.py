@@ -2,7 +2,7 @@
 
 import hashlib
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +10,23 @@ from typing import Any
 
 from keyspace.backups import store
 from keyspace.backups.archive import ArchiveReader
+from keyspace.backups.dumps import Dump
 from keyspace.backups.rdb import Damaged, RdbChecker, announced_counts
 from keyspace.backups.readable import read_readable
 from keyspace.backups.restore import Policy, restore_pages
 from keyspace.backups.restore_typed import write_typed
-from keyspace.backups.scratch import NotReadable, Scratch, find_damage, start_scratch
+from keyspace.backups.scratch import (
+    DATABASES,
+    NotReadable,
+    Scratch,
+    find_damage,
+    start_scratch,
+    watch_memory,
+)
+from keyspace.backups.typed import TypedPiece
+from keyspace.encoding import to_text
 from keyspace.models import Backup
-from keyspace.wire import open_wire
+from keyspace.wire import Wire, open_wire
 
 State = Backup.State
 Progress = Callable[[int, int | None], None]
@@ -66,7 +76,7 @@ def _verify_file(backup: Backup, stored: dict[str, Any], progress: Progress) -> 
             with store.local_path(stored["name"]) as path:
                 return _verify_rdb(path, stored, progress, distrust=backup.kind == Backup.Kind.UPLOAD)
         _check_contents(stored)
-        return _load_keys(stored, progress)
+        return _load_keys(stored, progress, distrust=backup.kind == Backup.Kind.UPLOAD)
     except Damaged as error:
         size = stored["size"] or 1
         where = f" at {100 * error.offset / size:.0f} %" if error.offset else ""
@@ -132,43 +142,79 @@ def _compare(path: Path, counts: dict[int, tuple[int, int]]) -> Verdict:
     return Verdict(State.LOADED, "", keys)
 
 
-def _load_keys(stored: dict[str, Any], progress: Progress) -> Verdict:
+def _load_keys(stored: dict[str, Any], progress: Progress, *, distrust: bool) -> Verdict:
     """Restore an export into a scratch server and count."""
-    with start_scratch(frozen=True, used_memory=stored.get("used_memory", 0)) as scratch:
-        counts, foreign = load_export(scratch, stored, progress)
+    with start_scratch(frozen=True, used_memory=stored.get("used_memory", 0), distrust=distrust) as scratch:
+        told = load_export(scratch, stored, progress)
         loaded = {db: keys for db, (keys, _) in scratch.counts().items()}
-    if foreign:
+    if told.refused:
         return Verdict(
             State.UNVERIFIABLE,
-            f"The file is whole, but the server here cannot read {foreign} of its values.",
-            counts,
+            f"The file is whole, but the server here cannot read {told.refused} of its values.",
+            told.keys,
         )
-    if loaded != counts:
+    if loaded.keys() != told.keys.keys() or sum(loaded.values()) + told.twice != sum(told.keys.values()):
         return Verdict(
             State.DAMAGED, "Damaged: another number of keys was loaded than the file says.", loaded
         )
-    return Verdict(State.LOADED, "", counts)
+    return Verdict(State.LOADED, "", loaded)
 
 
-def load_export(scratch: Scratch, stored: dict[str, Any], progress: Progress) -> tuple[dict[int, int], int]:
-    """Fill a scratch server from an archive or a readable export: keys by db as the file says, and how many the server refused."""
+@dataclass
+class Loaded:
+    """What an export said of itself as it was loaded: keys by db, of which `twice` came a second time (see `dumps.read_dumps`), and
+    how many values the server refused."""
+
+    keys: dict[int, int]
+    twice: int = 0
+    refused: int = 0
+
+
+def load_export(scratch: Scratch, stored: dict[str, Any], progress: Progress) -> Loaded:
+    """Fill an empty scratch server from an archive or a readable export. Raises Damaged, NotReadable."""
+
+    def tell(done: int) -> None:
+        watch_memory(scratch.process.pid)
+        progress(done, None)
+
     with store.open_file(stored["name"]) as source:
         if stored["name"].endswith(".jsonl.zst"):
-            return _load_readable(scratch, source, progress)
+            return _load_readable(scratch, source, tell)
         reader = ArchiveReader(source, size=stored["size"])
         policy = Policy("skip", "original", expired=True, keep_past=True)
         report = restore_pages(
-            scratch.client, reader.pages(), policy, progress=lambda report: progress(reader.position, None)
+            scratch.client, _known_dbs(reader.pages()), policy, progress=lambda report: tell(reader.position)
         )
-        return reader.counts.keys, report.failed
+        return Loaded(reader.counts.keys, report.skipped, report.failed)
 
 
-def _load_readable(scratch: Scratch, source: Any, progress: Progress) -> tuple[dict[int, int], int]:
-    counts: dict[int, int] = {}
-    refused = 0
+def _known_dbs(pages: Iterable[tuple[int, list[Dump]]]) -> Iterator[tuple[int, list[Dump]]]:
+    for db, page in pages:
+        _check_db(db)
+        yield db, page
+
+
+def _check_db(db: int) -> None:
+    if not 0 <= db < DATABASES:
+        raise NotReadable(f"it has a db {db}, and a server here has {DATABASES}")
+
+
+def _load_readable(scratch: Scratch, source: Any, tell: Callable[[int], None]) -> Loaded:
+    loaded = Loaded({})
     for first, pieces in read_readable(source):
-        counts[first.db] = counts.get(first.db, 0) + 1
+        _check_db(first.db)
+        loaded.keys[first.db] = loaded.keys.get(first.db, 0) + 1
         with open_wire(scratch.client(first.db)) as wire:
-            refused += write_typed(wire, first.name, pieces, first.expires or 0, replace=True) is not None
-        progress(sum(counts.values()), None)
-    return counts, refused
+            loaded.twice += wire.call("EXISTS", first.name)
+            loaded.refused += _write(wire, first, pieces) is not None
+        tell(sum(loaded.keys.values()))
+    return loaded
+
+
+def _write(wire: Wire, first: TypedPiece, pieces: Iterable[TypedPiece]) -> str | None:
+    try:
+        return write_typed(wire, first.name, pieces, first.expires or 0, replace=True)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise Damaged(
+            f"the key {to_text(first.name)[:80]} has a value that is not understood ({error})"
+        ) from None

@@ -46,14 +46,14 @@ def copy_obstacles(connection: Connection, name: bytes, *, target: Connection) -
         return tuple(told)
     if not weight.fits_trash:
         told.append("It is too large to be carried in one piece to another server.")
-    ours, theirs = _rdb_version(connection), _rdb_version(target)
+    ours, theirs = rdb_version(connection), rdb_version(target)
     if ours and theirs and ours > theirs:
         told.append(f"{target.server.name} is older and does not read what this server dumps "
                     f"(RDB version {ours}, it reads up to {theirs}).")  # fmt: skip
     return tuple(told)
 
 
-def _rdb_version(connection: Connection) -> int | None:
+def rdb_version(connection: Connection) -> int | None:
     """The version of the RDB format the server writes, by its own version; None where it does not tell."""
     try:
         told = connection.redis.info("server")

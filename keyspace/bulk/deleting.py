@@ -1,8 +1,6 @@
 """Deleting a batch: for good in one UNLINK, or with a way back, each key as it is in that moment."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import redis
 import zstandard
@@ -11,15 +9,13 @@ from django.conf import settings
 from keyspace import trash
 from keyspace.bulk.tally import GONE, Tally
 from keyspace.bulk.watched import execute, in_halves
+from keyspace.bulk.weighing import Weighed, by_weight, weigh
 from keyspace.changes import is_cluster
 from keyspace.models import TrashEntry
 from keyspace.servers import Connection
-from keyspace.types import type_of
 from keyspace.wire import Wire
 
 TRASH_BATCH = 100
-BATCH_BYTES = 16 * 1024 * 1024
-"""Memory of keys that are dumped at once: a batch is one stall of the server, and one piece of our own memory."""
 PRUNE_SECONDS = 5.0
 TOO_LARGE = "too large for the trash, so it was left alone"
 NOT_MEASURED = "the server does not tell its size, so it was left alone"
@@ -47,13 +43,6 @@ class Delete:
         tally.skip([name for name, reply in zip(names, replies, strict=True) if reply == 0], GONE)
 
 
-@dataclass(frozen=True)
-class Weighed:
-    name: bytes
-    type: str
-    memory: int
-
-
 class DeleteIntoTrash:
     """Each key's DUMP is in the trash before it is unlinked, and only what is still as it was dumped is unlinked."""
 
@@ -65,7 +54,7 @@ class DeleteIntoTrash:
 
     def apply(self, wire: Wire, names: list[bytes], tally: Tally) -> None:
         for at in range(0, len(names), self._batch):
-            for batch in _by_weight(_weigh(wire, names[at : at + self._batch], tally)):
+            for batch in by_weight(_fitting(wire, names[at : at + self._batch], tally)):
                 in_halves(
                     batch,
                     lambda part: self._try(wire, part, tally),
@@ -147,40 +136,12 @@ def _forget(entries: list[TrashEntry]) -> None:
     TrashEntry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
 
 
-def _weigh(wire: Wire, names: list[bytes], tally: Tally) -> list[Weighed]:
-    """What fits the trash, with types; the rest is skipped."""
-    kinds = wire.call_many([("TYPE", name) for name in names])
-    measured = [
-        name
-        for name, kind in zip(names, kinds, strict=True)
-        if isinstance(kind, bytes) and not type_of(kind.decode()).memory_walks
-    ]
-    sizes = dict(zip(measured, wire.call_many([("MEMORY", "USAGE", name) for name in measured]), strict=True))
-    weighed = []
-    for name, kind in zip(names, kinds, strict=True):
-        size = sizes.get(name)
-        if isinstance(kind, Exception):
-            raise kind
-        if kind == b"none" or (name in sizes and size is None):
-            tally.skip([name], GONE)
-        elif not isinstance(size, int):
-            tally.skip([name], NOT_MEASURED)
-        elif size > settings.TRASH_KEY_BYTES:
-            tally.skip([name], TOO_LARGE)
-        else:
-            weighed.append(Weighed(name, kind.decode(errors="replace"), size))
-    return weighed
-
-
-def _by_weight(weighed: list[Weighed]) -> Iterator[list[Weighed]]:
-    """Batches of no more than BATCH_BYTES, or of one key."""
-    batch: list[Weighed] = []
-    held = 0
-    for each in weighed:
-        if batch and held + each.memory > BATCH_BYTES:
-            yield batch
-            batch, held = [], 0
-        batch.append(each)
-        held += each.memory
-    if batch:
-        yield batch
+def _fitting(wire: Wire, names: list[bytes], tally: Tally) -> list[Weighed]:
+    """What fits the trash; the rest is skipped."""
+    weighed = weigh(wire, names)
+    there = {each.name for each in weighed}
+    tally.skip([name for name in names if name not in there], GONE)
+    tally.skip([each.name for each in weighed if each.memory is None], NOT_MEASURED)
+    most = settings.TRASH_KEY_BYTES
+    tally.skip([each.name for each in weighed if each.memory is not None and each.memory > most], TOO_LARGE)
+    return [each for each in weighed if each.memory is not None and each.memory <= most]

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from keyspace.access import Permission
 from keyspace.bulk.choice import Choice, choice_of, read_pages
+from keyspace.bulk.copying import Comparer, check_copy, target_of
 from keyspace.bulk.pace import Pace
 from keyspace.encoding import key_id, to_text
 from keyspace.jobs import Run, job
@@ -97,12 +98,16 @@ class Look:
 def look_bulk(run: Run) -> dict[str, Any]:
     """Reads only, so a restart begins anew."""
     connection, choice = run.connection, choice_of(run.params)
-    began = time.monotonic()
+    began, comparer = time.monotonic(), _comparer(run, connection)
+    permission = Permission.REVEAL_VALUES if comparer else Permission.BULK
     look = Look(of=None if connection.access.patterns else connection.redis.dbsize())
     run.report(done=0, total=_total(connection, choice), phase="looking", now=True)
-    pace, looked = Pace(run, connection.redis), 0
+    others = (comparer.target_client,) if comparer else ()
+    pace, looked = Pace(run, connection.redis, *others), 0
     with open_wire(connection.redis) as wire:
-        for page in read_pages(connection, choice, wire):
+        for page in read_pages(connection, choice, wire, permission=permission):
+            if comparer:
+                comparer.look(wire, page.names)
             look.add(_see(wire, page.names))
             look.foreign += len(page.foreign)
             looked += page.looked
@@ -110,7 +115,17 @@ def look_bulk(run: Run) -> dict[str, Any]:
                 done = min(looked, run.job.total or looked)
                 run.report(done=done, phase=f"looking: {look.count} keys chosen so far")
             pace.after(len(page.names))
-    return look.as_dict() | {"seconds": round(time.monotonic() - began, 2)}
+    compared = {"copy": comparer.as_dict()} if comparer else {}
+    return look.as_dict() | compared | {"seconds": round(time.monotonic() - began, 2)}
+
+
+def _comparer(run: Run, connection: Connection) -> Comparer | None:
+    """For a copy: what looks at the other side as well."""
+    if not run.params.get("copy"):
+        return None
+    target = target_of(run)
+    check_copy(connection, target)
+    return Comparer(run, connection, connection.redis, target)
 
 
 def _total(connection: Connection, choice: Choice) -> int | None:

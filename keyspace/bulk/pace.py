@@ -17,11 +17,11 @@ _SLICE = 0.2
 
 
 class Pace:
-    """`rate` in keys/s, 0 for as fast as it goes. A PING every PROBE_SECONDS tells how late the server answers; when it takes
-    TIMES_IDLE as long as before the work began, and LATE_MS at least, the work waits, longer each time."""
+    """`rate` in keys/s, 0 for as fast as it goes. A PING of each server that takes part, every PROBE_SECONDS, tells how late it
+    answers; when that takes TIMES_IDLE as long as before the work began, and LATE_MS at least, the work waits, longer each time."""
 
-    def __init__(self, run: Run, client: Client, *, rate: int = 0) -> None:
-        self._run, self._client, self._rate = run, client, rate
+    def __init__(self, run: Run, *clients: Client, rate: int = 0) -> None:
+        self._run, self._clients, self._rate = run, clients, rate
         self._late_ms = max(LATE_MS, TIMES_IDLE * statistics.median(self.ping() for _ in range(5)))
         self._began, self._keys = time.monotonic(), 0
         self._probed = self._told = 0.0
@@ -34,9 +34,12 @@ class Pace:
         return min(MOST_BATCH, max(LEAST_BATCH, self._rate // BATCHES_A_SECOND)) if self._rate else MOST_BATCH
 
     def ping(self) -> float:
-        """Milliseconds."""
+        """Milliseconds, of the slowest."""
+        return max(self._ping(client) for client in self._clients)
+
+    def _ping(self, client: Client) -> float:
         began = time.perf_counter()
-        self._client.execute_command("PING")
+        client.execute_command("PING")
         return (time.perf_counter() - began) * 1000
 
     def after(self, keys: int) -> None:

@@ -14,7 +14,7 @@ from keyspace.bulk.choice import Choice, choice_of
 from keyspace.errors import BadInput, Conflict, NotFound
 from keyspace.jobs import find_job, start_job
 from keyspace.models import Job, Server
-from keyspace.servers import Connection
+from keyspace.servers import Connection, open_connection
 from keyspace.ttl import CONDITIONS, MAX_MS, format_ms
 
 DO = {
@@ -90,7 +90,8 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class LookedAt:
-    """A dry run. `result` as `Look.as_dict` has it, empty while it is running; `old`: too long ago to go by."""
+    """A dry run. `result` as `Look.as_dict` has it, empty while it is running; `old`: too long ago to go by;
+    `target`: of a copy."""
 
     job: Job
     choice: Choice
@@ -98,6 +99,7 @@ class LookedAt:
     confirmation: Confirmation
     old: bool
     trash_bytes: int
+    target: Connection | None = None
 
     @property
     def count(self) -> int:
@@ -125,7 +127,7 @@ def start_look(connection: Connection, *, choice: Choice, once: str | None = Non
     )  # fmt: skip
 
 
-@performs(Permission.BULK, audited=False)
+@performs(Permission.READ_KEYS)
 def get_look(connection: Connection, *, look_id: uuid.UUID) -> LookedAt:
     """A dry run of the person's own on this db. Raises NotFound."""
     found = find_job(connection.actor, look_id)
@@ -136,9 +138,10 @@ def get_look(connection: Connection, *, look_id: uuid.UUID) -> LookedAt:
     choice = choice_of(found.params)
     result = found.result if found.state == Job.State.DONE else {}
     old = found.finished_at is not None and timezone.now() - found.finished_at > GOOD_FOR
-    return LookedAt(
-        found, choice, result, confirmation_for(connection.server, choice), old, settings.TRASH_BYTES
-    )
+    to = found.params.get("copy")
+    target = open_connection(connection.actor, to["server"], to["db"]) if to else None
+    confirmation = confirmation_for((target or connection).server, choice)
+    return LookedAt(found, choice, result, confirmation, old, settings.TRASH_BYTES, target)
 
 
 @performs(Permission.BULK)
@@ -150,15 +153,9 @@ def start_bulk(
     Raises BadInput, Conflict for a dry run that is not done, found nothing or is too old.
     """
     order.check()
-    look = get_look(connection, look_id=look_id)
+    look = ready_look(connection, look_id)
     audit.tell(keys=look.choice.words, what=order.doing, count=look.count, dry=False)
-    if not look.result:
-        raise Conflict("The dry run has not ended.", "Wait for it, or look again.")
-    if look.old:
-        raise Conflict("The dry run was more than an hour ago: the keys may be others by now.", "Look again.")
-    if not look.count:
-        raise Conflict("No key was chosen, so there is nothing to do.", "Look again with another pattern.")
-    _check_typed(connection, look, number, name)
+    check_typed(look, number, name, connection.server)
     job = start_job(
         connection.actor, "run_bulk", title=f"{order.words} {look.count} keys: {look.choice.words}", server=connection.server.name,
         db=connection.db, total=look.count, once=f"bulk-{look.job.pk}",
@@ -170,11 +167,24 @@ def start_bulk(
     return job
 
 
-def _check_typed(connection: Connection, look: LookedAt, number: str, name: str) -> None:
+def ready_look(connection: Connection, look_id: uuid.UUID) -> LookedAt:
+    """A dry run that may be acted on. Raises Conflict."""
+    look = get_look(connection, look_id=look_id)
+    if not look.result:
+        raise Conflict("The dry run has not ended.", "Wait for it, or look again.")
+    if look.old:
+        raise Conflict("The dry run was more than an hour ago: the keys may be others by now.", "Look again.")
+    if not look.count:
+        raise Conflict("No key was chosen, so there is nothing to do.", "Look again with another pattern.")
+    return look
+
+
+def check_typed(look: LookedAt, number: str, name: str, server: Server) -> None:
+    """What had to be typed, on this server. Raises BadInput."""
     typed = "".join(number.split()).replace(",", "").replace(".", "")
     if look.confirmation.number and typed != str(look.count):
         raise BadInput(f"To confirm, type the number of keys: {look.count}.", "Nothing was changed.")
-    if look.confirmation.name and name.strip() != connection.server.name:
+    if look.confirmation.name and name.strip() != server.name:
         raise BadInput(
             "These are all keys of the db: type the server's name to confirm.", "Nothing was changed."
         )

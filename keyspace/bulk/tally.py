@@ -19,7 +19,8 @@ LOST = "gone, but the connection was lost before the answer came"
 class Tally:
     """Keys by outcome. `reasons` counts those that are not done by reason; `lines` names them: [name, outcome, reason].
 
-    `unknown`: they are gone, and nobody can tell by whom. `waiting`: sent to be deleted, and not answered yet.
+    `unknown`: they are gone, and nobody can tell by whom; `readable`: done, by their readable form. `waiting`: sent to
+    be deleted, and not answered yet.
     """
 
     done: int = 0
@@ -27,6 +28,7 @@ class Tally:
     failed: int = 0
     unknown: int = 0
     trashed: int = 0
+    readable: int = 0
     yielded: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     lines: list[list[str]] = field(default_factory=list)
@@ -67,7 +69,7 @@ class Tally:
         """Take over what another Tally counted."""
         self.done, self.skipped = self.done + other.done, self.skipped + other.skipped
         self.failed, self.unknown = self.failed + other.failed, self.unknown + other.unknown
-        self.trashed += other.trashed
+        self.trashed, self.readable = self.trashed + other.trashed, self.readable + other.readable
         for reason, count in other.reasons.items():
             self._count(count, reason)
         self.lines += other.lines[: MOST_LINES - len(self.lines)]

@@ -7,12 +7,14 @@ the same holds for all of it.
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import redis
 
 from keyspace.access import Permission, check_permission
 from keyspace.bulk.choice import Choice, choice_of, still_there
+from keyspace.bulk.copying import Copier, check_copy, target_of
 from keyspace.bulk.pace import Pace
 from keyspace.bulk.tally import LOST, Tally, tally_of
 from keyspace.encoding import from_key_id, key_id
@@ -43,9 +45,19 @@ class Work:
         self.client: Client = open_client(
             endpoint_of(self.connection.server), db=self.connection.db, socket_timeout=SOCKET_SECONDS
         )
+        self.copies = run.params["do"] == "copy"
         self.pace: Pace | None = None
         self._rights_seen = 0.0
         self._lost_since: float | None = None
+
+    @property
+    def permission(self) -> Permission:
+        """What the person needs for a key here."""
+        return Permission.REVEAL_VALUES if self.copies else Permission.BULK
+
+    @cached_property
+    def copier(self) -> Copier:
+        return Copier(self.run, self.connection, self.client, target_of(self.run))
 
     def close(self) -> None:
         self.client.close()
@@ -54,7 +66,10 @@ class Work:
         """The person's role as it is now: who lost it does not go on deleting. Raises Denied, NotFound."""
         if time.monotonic() - self._rights_seen >= RIGHTS_SECONDS:
             self.connection = self.run.connection
-            check_permission(self.connection, Permission.BULK)
+            if self.copies:
+                check_copy(self.connection, target_of(self.run))
+            else:
+                check_permission(self.connection, Permission.BULK)
             self._rights_seen = time.monotonic()
 
     def end_page(self, **place: Any) -> None:
@@ -130,7 +145,7 @@ class Work:
         while True:
             try:
                 self.check_rights()
-                self.pace = self.pace or Pace(self.run, self.client, rate=self.run.params["rate"])
+                self.pace = self.pace or self._new_pace()
                 with open_wire(self.client) as wire:
                     self._ask_unanswered(wire)
                     step(wire, self.pace)
@@ -138,6 +153,10 @@ class Work:
             except (redis.ConnectionError, redis.TimeoutError) as error:
                 self._break_off()
                 self._back_off(error)
+
+    def _new_pace(self) -> Pace:
+        others = (self.copier.target_client,) if self.copies else ()
+        return Pace(self.run, self.client, *others, rate=self.run.params["rate"])
 
     def _back_off(self, error: Exception) -> None:
         now = time.monotonic()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from keyspace import audit
 from keyspace.access import Permission
 from keyspace.bulk.choice import Page, read_pages
+from keyspace.bulk.copying import target_of
 from keyspace.bulk.deleting import Delete, DeleteIntoTrash
 from keyspace.bulk.expiring import NO_TTL, Expire, Extend, Persist, reader_of_ends
 from keyspace.bulk.pace import Pace
@@ -59,11 +60,20 @@ def _record(work: Work, tally: Tally, outcome: str) -> None:
         detail["problem"] = "It was cancelled before its end."
     elif run.lost.is_set():
         return  # whoever took it over will tell
+    if work.copies:
+        to = run.params["copy"]
+        audit.record(
+            target_of(run), "run_bulk", key=None, outcome=outcome,
+            detail=detail | {"copied_from": work.connection.server.name, "from_db": work.connection.db},
+        )  # fmt: skip
+        detail |= {"copied_to": to["server"], "to_db": to["db"]}
     audit.record(work.connection, "run_bulk", key=None, outcome=outcome, detail=detail)
 
 
 def _act(work: Work) -> Act:
     params, connection = work.run.params, work.connection
+    if work.copies:
+        return work.copier
     if params["do"] == "delete":
         return DeleteIntoTrash(connection) if params["trash"] else Delete(connection)
     if params["do"] == "persist":
@@ -107,7 +117,9 @@ def _pages(work: Work, wire: Wire, batch: int) -> Iterator[Page]:
         work.place["cursor"] = 0
     cursor = work.place.setdefault("cursor", 0)
     work.end_page(server_run=server_run)
-    yield from read_pages(work.connection, work.choice, wire, cursor=cursor, count=batch, again=work.again)
+    yield from read_pages(
+        work.connection, work.choice, wire, cursor=cursor, count=batch, again=work.again, permission=work.permission
+    )  # fmt: skip
 
 
 def _server_run(wire: Wire) -> str:

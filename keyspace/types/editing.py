@@ -121,6 +121,9 @@ class ValueField(forms.CharField):
 class EscapedField(forms.CharField):
     """A name as people type it: UTF-8, with the escapes of `to_text`. Cleans to bytes; nothing typed is the empty name."""
 
+    may_be_empty = True
+    """Whether nothing typed is a value like any other, rather than nothing given."""
+
     def __init__(self, **options: Any) -> None:
         options = {"required": False, "strip": False, "max_length": MAX_NAME_CHARS, **options}
         super().__init__(**options)

@@ -21,6 +21,7 @@ class AddScored(Edit):
         True,
         False,
     )
+    made = "sorted set"
     member = EscapedField(label="Member")
     score = ScoreField(label="Score", initial="0", help_text="A number with up to 17 digits, inf or -inf.")
 

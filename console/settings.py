@@ -131,6 +131,8 @@ if "sqlite" in DATABASES["default"]["ENGINE"]:
 TRASH_DAYS = env.int("CONSOLE_TRASH_DAYS", 7)
 TRASH_BYTES = env.int("CONSOLE_TRASH_MB", 1024) * 1024 * 1024
 TRASH_KEY_BYTES = env.int("CONSOLE_TRASH_KEY_MB", 64) * 1024 * 1024
+# Days after which entries of the audit go; 0: they are kept for ever.
+AUDIT_KEEP_DAYS = env.int("CONSOLE_AUDIT_KEEP_DAYS", 0)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": env.cache_url("CONSOLE_CACHE_URL", "locmemcache://console")}
 if env.str("CONSOLE_CHANNELS_URL", ""):

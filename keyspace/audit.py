@@ -1,4 +1,4 @@
-"""Writing the audit, and checking that nobody rewrote it."""
+"""Writing the audit. `audit_chain` checks that nobody rewrote it."""
 
 from asyncio import CancelledError
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -182,36 +182,3 @@ def record(subject: Any, operation: str, *, key: bytes | None, outcome: str, det
         new.save(force_insert=True)
         chain.last_hash, chain.entries = new.hash, chain.entries + 1
         chain.save(update_fields=["last_hash", "entries"])
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """`entries` looked at, the id of the first broken one (None: whole), and what is wrong with it."""
-
-    entries: int
-    broken_id: int | None = None
-    sentence: str = "The chain is whole."
-
-
-def verify_chain() -> Verdict:
-    """Walk the chain from its anchor on; entries written meanwhile are looked at as well."""
-    from keyspace.models import AuditChain, AuditEntry
-
-    chain = AuditChain.objects.filter(pk=1).first() or AuditChain()
-    previous, seen, last_id = chain.anchor_hash, 0, chain.anchor_id
-    met_end = previous == chain.last_hash
-    for row in AuditEntry.objects.filter(id__gt=chain.anchor_id).order_by("id").iterator(2000):
-        seen, last_id = seen + 1, row.id
-        if row.previous != previous:
-            return Verdict(
-                seen,
-                row.id,
-                f"Entry {row.id} does not follow the one before it: an entry was taken out or moved.",
-            )
-        if row.digest() != row.hash:
-            return Verdict(seen, row.id, f"Entry {row.id} was changed after it was written.")
-        previous = row.hash
-        met_end = met_end or previous == chain.last_hash
-    if not met_end:
-        return Verdict(seen, last_id + 1, "The newest entries are missing.")
-    return Verdict(seen)

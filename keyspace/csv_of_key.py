@@ -26,7 +26,7 @@ def csv_rows(connection: Connection, name: bytes, kind: str) -> Iterator[bytes]:
     writer = csv.writer(held)
     writer.writerow(headings)
     for row in rows(connection.redis, name):
-        writer.writerow([_cell(part) for part in row])
+        writer.writerow([cell(part) for part in row])
         if held.tell() > 64 * 1024:
             yield held.getvalue().encode()
             held.seek(0)
@@ -34,7 +34,8 @@ def csv_rows(connection: Connection, name: bytes, kind: str) -> Iterator[bytes]:
     yield held.getvalue().encode()
 
 
-def _cell(part: Any) -> str:
+def cell(part: Any) -> str:
+    """A cell as it may stand in a file that a spreadsheet opens."""
     text = to_text(part) if isinstance(part, bytes) else str(part)
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.match(text) else text
 

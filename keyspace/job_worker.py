@@ -42,6 +42,7 @@ KIND_MODULES = (
     "keyspace.bulk.working",
     "keyspace.exports",
     "keyspace.import_job",
+    "keyspace.audit_check",
 )
 State = Job.State
 
@@ -95,8 +96,8 @@ def _outcome(run: Run) -> tuple[str, dict[str, Any], str]:
         kind = KINDS[run.job.kind]
         report = kind.run(run) or {}
         return State.DONE, report, ""
-    except Cancelled:
-        return State.CANCELLED, run.job.result, ""
+    except Cancelled as stop:
+        return State.CANCELLED, run.job.result, str(stop)
     except LostClaim:
         return State.INTERRUPTED, {}, ""
     except BaseException as error:
@@ -218,10 +219,18 @@ class Worker:
         self._consumer.stop()
 
     def _tick(self) -> None:
+        from keyspace import audit_check, audit_retention
         from keyspace.backups import schedule
 
+        chores = (
+            recover_jobs,
+            schedule.run_due,
+            schedule.close_idle,
+            audit_retention.purge_audit,
+            audit_check.verify_some,
+        )
         while not self._stopped.wait(5):
-            for chore in (recover_jobs, schedule.run_due, schedule.close_idle):
+            for chore in chores:
                 try:
                     close_old_connections()
                     chore()

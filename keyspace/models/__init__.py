@@ -1,6 +1,6 @@
 """The rows the console keeps: one module a subject."""
 
-from keyspace.models.audit import AuditChain, AuditEntry
+from keyspace.models.audit import AuditChain, AuditCheck, AuditEntry
 from keyspace.models.backup import Backup, BackupStatistics, OpenBackup, Schedule
 from keyspace.models.job import Job
 from keyspace.models.server import Grant, Server
@@ -8,6 +8,7 @@ from keyspace.models.trash import MadeKey, Once, TrashEntry
 
 __all__ = [
     "AuditChain",
+    "AuditCheck",
     "AuditEntry",
     "Backup",
     "BackupStatistics",

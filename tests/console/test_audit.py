@@ -31,7 +31,7 @@ def rows(page):
 
 
 def test_audit_shows_who_from_where_what_and_how_it_ended(admin_client, write):
-    write(key=b"\xffk:" + b"x" * 200, old_ttl=1000, new_ttl=5000)
+    write(key=b"\xffk:" + b"x" * 200, ttl_before=1000, ttl_after=5000)
     page = body(admin_client.get("/audit/"))
     for word in (
         "operator-1",
@@ -40,8 +40,8 @@ def test_audit_shows_who_from_where_what_and_how_it_ended(admin_client, write):
         "db 0",
         "set_ttl",
         "done",
-        "old ttl",
-        "5 s",
+        "TTL",
+        "1 s → 5 s",
         r"\xffk:xxx",
         "…",
     ):

@@ -5,8 +5,8 @@ from zoneinfo import available_timezones
 
 from django import forms
 
-from keyspace.backups.restore import EXISTING, TTLS
-from keyspace.backups.services import RestoreOrder
+from keyspace.backups.restore_report import EXISTING, METHODS, TTLS
+from keyspace.backups.restore_services import RestoreOrder
 from keyspace.encoding import from_key_id, from_text
 from keyspace.errors import BadInput
 from keyspace.models import Schedule
@@ -31,6 +31,16 @@ class RestoreForm(forms.Form):
         required=False,
         help_text="A safety backup is taken and proved before anything goes.",
     )
+    method = forms.ChoiceField(
+        label="Filled how", choices=list(METHODS.items()), initial="keys", required=False
+    )
+    reach = forms.CharField(
+        label="The console's address for it",
+        required=False,
+        max_length=255,
+        widget=forms.TextInput(attrs={"class": "mono", "placeholder": "as we reach it"}),
+        help_text="Where the target reaches this console: an address, or address:port.",
+    )
     beyond_trash = forms.BooleanField(
         label="Overwrite also what does not fit the trash",
         required=False,
@@ -51,11 +61,15 @@ class RestoreForm(forms.Form):
         except BadInput as error:
             raise forms.ValidationError(error.sentence) from None
 
+    def clean_method(self) -> str:
+        return self.cleaned_data["method"] or "keys"
+
     def order(self, *, dry: bool) -> RestoreOrder:
         data = self.cleaned_data
         return RestoreOrder(
             from_text(data["match"]), data["type"], data["names"], data["db"], data["to_db"], data["existing"], data["ttl"],
             data["expired"], dry, data["empty"], data["beyond_trash"],
+            data["method"] if data["empty"] else "keys", data["reach"].strip() if data["empty"] else "",
         )  # fmt: skip
 
 

@@ -11,12 +11,15 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from console.actors import actor_of, connect
 from console.backups.forms import RestoreForm
 from keyspace.access import Permission, check_permission
-from keyspace.backups import services
+from keyspace.backups import restore_services, services
 from keyspace.backups.restore_undo import undo_restore
 from keyspace.encoding import from_key_id, to_text
 from keyspace.jobs import find_job
 from keyspace.models import Backup, Job, Server
-from keyspace.servers import list_connections, open_connection
+from keyspace.servers import Connection, list_connections, open_connection
+
+_KEPT = ("type", "db", "to_db", "existing", "ttl", "expired", "empty", "beyond_trash", "method", "reach")
+"""What the form shows again after a dry run."""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -34,9 +37,19 @@ def restore(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResp
     context |= {"chosen": [from_key_id(name) for name in str(form["names"].value() or "").split()[:20]]}
     context |= {
         "may_control": True,
+        "offer": restore_services.offer_primary(
+            _target_of(request, form, connection), backup_id=str(backup.pk)
+        ),
         "doable": job is not None and job.state == "done" and job.params.get("dry"),
     }
     return render(request, "backups/restore.html", context, status=422 if form.errors else 200)
+
+
+def _target_of(request: HttpRequest, form: RestoreForm, connection: Connection) -> Connection:
+    """The server that the form shows, where the person has it; else the backup's own."""
+    name = form["target"].value()
+    listed = [value for value, _ in form.fields["target"].choices]  # type: ignore[attr-defined]
+    return open_connection(actor_of(request), name) if name in listed else connection
 
 
 @require_GET
@@ -82,12 +95,12 @@ def _targets(request: HttpRequest, backup: Backup) -> list[str]:
 
 def _initial(request: HttpRequest, backup: Backup, targets: list[str], job: Job | None) -> dict[str, Any]:
     if job is None:
-        chosen = {name: request.GET[name] for name in ("names", "db") if request.GET.get(name)}
+        chosen = {name: request.GET[name] for name in ("names", "db", "empty") if request.GET.get(name)}
         return {"target": targets[0] if targets else "", "match": "*", **chosen}
     params = job.params
     return {
         "target": job.server, "match": to_text(from_key_id(params["match"])), "names": " ".join(params.get("names") or []),
-        **{name: params.get(name) for name in ("type", "db", "to_db", "existing", "ttl", "expired", "empty", "beyond_trash")},
+        **{name: params.get(name) for name in _KEPT},
     }  # fmt: skip
 
 
@@ -95,7 +108,7 @@ def _order(request: HttpRequest, backup: Backup, form: RestoreForm) -> HttpRespo
     dry = request.POST.get("act") != "restore"
     target = open_connection(actor_of(request), form.cleaned_data["target"])
     once = request.POST.get("once", "")
-    job = services.restore_backup(
+    job = restore_services.restore_backup(
         target, backup_id=str(backup.pk), order=form.order(dry=dry), confirmed=request.POST.get("confirmed", ""),
         once=f"{request.user.pk}-{once}" if once.isalnum() and len(once) <= 40 else None,
     )  # fmt: skip

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from console.management.job_runner import SHELL, find_backup, follow_job
-from keyspace.backups import services
-from keyspace.backups.restore import EXISTING, TTLS
+from keyspace.backups import restore_services
+from keyspace.backups.restore_report import EXISTING, METHODS, TTLS
 from keyspace.encoding import from_text
 from keyspace.errors import Problem
 from keyspace.jobs import connect
@@ -33,20 +33,30 @@ class Command(BaseCommand):
             "--confirm", default="", metavar="SERVER", help="with --empty: the server's name once more"
         )
         parser.add_argument(
+            "--method", default="keys", choices=list(METHODS), help="with --empty: how the server is filled"
+        )
+        parser.add_argument(
+            "--reach",
+            default="",
+            metavar="HOST[:PORT]",
+            help="with --method primary: where SERVER reaches this machine",
+        )
+        parser.add_argument(
             "--beyond-trash", action="store_true", help="overwrite also keys that do not fit the trash"
         )
         parser.add_argument("--for-good", action="store_true", help="really write")
 
     def handle(self, *args: Any, **options: Any) -> None:
         backup = find_backup(options["backup"])
-        order = services.RestoreOrder(
+        order = restore_services.RestoreOrder(
             match=from_text(options["match"]), type=options["type"], db=options["db"], to_db=options["to_db"], existing=options["existing"],
             ttl=options["ttl"], expired=options["expired"], dry=not options["for_good"], empty=options["empty"],
             beyond_trash=options["beyond_trash"],
+            method=options["method"], reach=options["reach"],
         )  # fmt: skip
         try:
             target = connect(SHELL, options["to"])
-            job = services.restore_backup(
+            job = restore_services.restore_backup(
                 target, backup_id=str(backup.pk), order=order, confirmed=options["confirm"]
             )
         except Problem as problem:

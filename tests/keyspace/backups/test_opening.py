@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from keyspace.backups import opening, services
-from keyspace.backups.services import RestoreOrder
+from keyspace.backups import opening, restore_services, services
+from keyspace.backups.restore_services import RestoreOrder
 from keyspace.errors import Denied
 from keyspace.models import OpenBackup, Server
 from keyspace.servers import open_connection
@@ -49,7 +49,7 @@ def test_opened_backup_is_read_only(redis: Any, connection_as: Callable[..., Any
     job = finish(services.open_backup(connection, backup_id=str(backup.pk)))
     opened = open_connection(connection.actor, job.result["server"])
     with pytest.raises(Denied, match="read-only"):
-        services.restore_backup(opened, backup_id=str(backup.pk), order=RestoreOrder())
+        restore_services.restore_backup(opened, backup_id=str(backup.pk), order=RestoreOrder())
 
 
 def test_not_more_than_the_limit(redis: Any, connection_as: Callable[..., Any], settings: Any) -> None:

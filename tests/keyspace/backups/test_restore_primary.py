@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from keyspace import job_worker
-from keyspace.backups import restore_primary, services
+from keyspace.backups import restore_primary, restore_services
 from keyspace.backups.restore_offer import Release, make_offer, parse_place, release_of
-from keyspace.backups.services import RestoreOrder
+from keyspace.backups.restore_services import RestoreOrder
 from keyspace.errors import BadInput, Conflict
 from keyspace.models import Backup, Job
 from keyspace.secrets import encrypt
@@ -29,7 +29,9 @@ def _more_binaries(settings: Any) -> None:
 def copy(connection: Any, backup: Backup, **more: Any) -> Job:
     order = RestoreOrder(**({"dry": False, "empty": True, "method": "primary"} | more))
     name = connection.server.name
-    return finish(services.restore_backup(connection, backup_id=str(backup.pk), order=order, confirmed=name))
+    return finish(
+        restore_services.restore_backup(connection, backup_id=str(backup.pk), order=order, confirmed=name)
+    )
 
 
 @pytest.mark.parametrize("kind", ["valkey9", "valkey8", "redis7", "redis8"])
@@ -252,7 +254,7 @@ def test_after_kill_9_of_the_console_the_target_is_put_right_and_the_copy_made(
     redis.set("a", 1)
     connection = connection_as("admin")
     backup = back_up(connection, "pull")
-    job = services.restore_backup(connection, backup_id=str(backup.pk), order=WHOLE, confirmed="test")
+    job = restore_services.restore_backup(connection, backup_id=str(backup.pk), order=WHOLE, confirmed="test")
     kept = {"masteruser": "", "masterauth": encrypt("own")}
     Job.objects.filter(pk=job.pk).update(
         state="running", worker="nobody 0 0 x", beat_at="2020-01-01T00:00:00Z",

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from keyspace.backups import restore_back, services
+from keyspace.backups import restore_back, restore_services
+from keyspace.backups.restore_services import RestoreOrder
 from keyspace.backups.restore_undo import undo_restore
-from keyspace.backups.services import RestoreOrder
 from keyspace.errors import Conflict, Denied, NotFound
 from keyspace.models import Job, MadeKey, TrashEntry
 from tests.keyspace.backups.samples import contents, fill
@@ -250,7 +250,9 @@ def test_a_restore_into_an_emptied_server_has_its_safety_backup(
     connection = connection_as("admin")
     backup = back_up(connection, "pull")
     order = RestoreOrder(dry=False, empty=True)
-    job = finish(services.restore_backup(connection, backup_id=str(backup.pk), order=order, confirmed="test"))
+    job = finish(
+        restore_services.restore_backup(connection, backup_id=str(backup.pk), order=order, confirmed="test")
+    )
     assert job.result["safety"]
     assert "undo" not in job.result
     with pytest.raises(Conflict, match="nothing left"):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from keyspace import job_worker, trash
-from keyspace.backups import making, services, transfer
+from keyspace.backups import making, restore_services, services, transfer
 from keyspace.backups.page import get_backups
-from keyspace.backups.services import RestoreOrder
+from keyspace.backups.restore_services import RestoreOrder
 from keyspace.errors import BadInput, Conflict, Denied
 from keyspace.models import Backup, Job, TrashEntry
 from keyspace.trash import list_trash
@@ -37,7 +37,7 @@ def back_up(connection: Any, kind: str) -> Backup:
 
 def restore(connection: Any, backup: Backup, **order: Any) -> Job:
     return finish(
-        services.restore_backup(
+        restore_services.restore_backup(
             connection, backup_id=str(backup.pk), order=RestoreOrder(**({"dry": False} | order))
         )
     )
@@ -172,12 +172,12 @@ def test_whole_server_restore_keeps_a_safety_backup(redis: Any, connection_as: C
     redis.delete("a")
     redis.set("later", 1)
     with pytest.raises(BadInput, match="type its name"):
-        services.restore_backup(
+        restore_services.restore_backup(
             connection, backup_id=str(backup.pk), order=RestoreOrder(dry=False, empty=True)
         )
     assert redis.exists("later")
     job = finish(
-        services.restore_backup(
+        restore_services.restore_backup(
             connection, backup_id=str(backup.pk), order=RestoreOrder(dry=False, empty=True), confirmed="test"
         )
     )
@@ -210,7 +210,7 @@ def test_only_admins(role: str, redis: Any, connection_as: Callable[..., Any]) -
     for refused in (
         lambda: services.start_backup(weak, kind="pull"), lambda: services.open_backup(weak, backup_id=str(backup.pk)),
         lambda: services.delete_backup(weak, backup_id=str(backup.pk)), lambda: transfer.download_backup(weak, backup_id=str(backup.pk)),
-        lambda: services.restore_backup(weak, backup_id=str(backup.pk), order=RestoreOrder()),
+        lambda: restore_services.restore_backup(weak, backup_id=str(backup.pk), order=RestoreOrder()),
         lambda: services.compare_backup(weak, backup_id=str(backup.pk)), lambda: services.verify_backup(weak, backup_id=str(backup.pk)),
     ):  # fmt: skip
         with pytest.raises(Denied):
@@ -250,7 +250,7 @@ def test_a_restore_that_is_killed_is_resumed(redis: Any, connection_as: Callable
     connection = connection_as("admin")
     backup = back_up(connection, "export")
     order = RestoreOrder(dry=False, empty=True)
-    job = services.restore_backup(connection, backup_id=str(backup.pk), order=order, confirmed="test")
+    job = restore_services.restore_backup(connection, backup_id=str(backup.pk), order=order, confirmed="test")
     checkpoint = {"safety": str(backup.pk), "emptied": True}
     died = f"{os.uname().nodename} 999999 1 x"
     Job.objects.filter(pk=job.pk).update(state="running", worker=died, checkpoint=checkpoint)

@@ -8,6 +8,8 @@ from django.urls import reverse
 
 from console.actors import actor_of
 from keyspace.access import Access, Permission
+from keyspace.audit_check import broken_sentence
+from keyspace.audit_entries import may_read_audit
 from keyspace.backups.page import is_late
 from keyspace.models import Server
 from keyspace.server_info import State, known_state, list_dbs, state_of
@@ -68,6 +70,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
     around: dict[str, Any] = {
         "server": None, "servers": servers, "db": None, "dbs": [],
         "nav": [_console_nav(request, everywhere)], "person": actor.name, "role": everywhere.role or "",
+        "audit_broken": everywhere.may(Permission.READ_AUDIT) and broken_sentence(),
     }  # fmt: skip
     if connection is not None:
         state = state_of(connection.server)
@@ -109,5 +112,7 @@ def _console_nav(request: HttpRequest, access: Access) -> list[NavLine]:
     return [
         NavLine(label, icon, reverse(name), _is_active(request, name))
         for label, icon, name, permission in CONSOLE_PAGES
-        if permission is None or access.may(permission)
+        if permission is None
+        or access.may(permission)
+        or (name == "audit" and may_read_audit(actor_of(request)))
     ]

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
-from keyspace.access import Access, Actor, Permission, performs
+from keyspace.access import Access, Actor, Permission, performs, rights_of
 from keyspace.encoding import from_text
 from keyspace.errors import BadInput, NotFound
 from keyspace.globs import MAGIC, compile_glob, is_glob
 from keyspace.models import AuditEntry
 from keyspace.models.audit import Head
-from keyspace.servers import all_servers, list_connections
+from keyspace.servers import all_servers, grants_of, list_connections
 
 PAGE = 100
 SEARCH_SECONDS = 1.0
@@ -44,6 +44,13 @@ def audit_reader(actor: Actor) -> AuditReader:
     mine = [each for each in list_connections(actor) if each.access.may(Permission.READ_AUDIT)]
     rights = tuple(right for each in mine for right in each.access.rights)
     return AuditReader(actor, Access(rights), frozenset(each.server.name for each in mine))
+
+
+def may_read_audit(actor: Actor) -> bool:
+    """Whether there is a server whose entries the person may read; asked for every page."""
+    return actor.user is not None and any(
+        rights_of([grant]).may(Permission.READ_AUDIT) for grant in grants_of(actor)
+    )
 
 
 @dataclass(frozen=True)

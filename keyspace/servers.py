@@ -207,7 +207,8 @@ class AllServers:
     db: None = None
 
 
-def _grants(actor: Actor) -> Any:
+def grants_of(actor: Actor) -> Any:
+    """The rows of what the person holds, their own and their groups'."""
     user = actor.user
     if user is None or not user.is_authenticated or not user.is_active:
         return Grant.objects.none()
@@ -216,17 +217,17 @@ def _grants(actor: Actor) -> Any:
 
 def access_to(actor: Actor, server: Server) -> Access:
     """What the grants of the person on `server`, and on all servers, add up to."""
-    return rights_of(_grants(actor).filter(Q(server=server) | Q(server=None)))
+    return rights_of(grants_of(actor).filter(Q(server=server) | Q(server=None)))
 
 
 def all_servers(actor: Actor) -> AllServers:
     """The subject of services that concern the console itself."""
-    return AllServers(actor, rights_of(_grants(actor).filter(server=None)))
+    return AllServers(actor, rights_of(grants_of(actor).filter(server=None)))
 
 
 def list_servers(actor: Actor) -> list[Server]:
     """The servers the person has any grant on, by name."""
-    grants = list(_grants(actor))
+    grants = list(grants_of(actor))
     gone = Q(source__in=CONFIGURED_SOURCES) & ~Q(name__in=settings.CONFIGURED_SERVERS)
     servers = Server.objects.exclude(gone)
     if any(grant.server_id is None for grant in grants):
@@ -236,7 +237,7 @@ def list_servers(actor: Actor) -> list[Server]:
 
 def list_connections(actor: Actor) -> list[Connection]:
     """A connection to every server the person has a grant on, by name; three queries however many there are."""
-    grants = list(_grants(actor))
+    grants = list(grants_of(actor))
     return [
         Connection(actor, server, server.db, rights_of(g for g in grants if g.server_id in (None, server.pk)))
         for server in list_servers(actor)

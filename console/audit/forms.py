@@ -54,9 +54,14 @@ class FilterForm(forms.Form):
     def wanted(self) -> Filter:
         data = self.cleaned_data
         exact = {name: data[name] for name in ("person", "server", "operation", "outcome", "key")}
-        if data["within"]:
+        if data["within"] and not self._between:
             return Filter(**exact, since=timezone.now() - WITHIN[data["within"]])
         return Filter(**exact, since=self._moment("since"), until=self._moment("until"))
+
+    @property
+    def _between(self) -> bool:
+        """Moments that were typed go before a choice of how far back."""
+        return bool(self.cleaned_data["since"] or self.cleaned_data["until"])
 
     def _moment(self, name: str) -> datetime | None:
         text = self.cleaned_data[name]
@@ -70,8 +75,7 @@ class FilterForm(forms.Form):
     def query(self, **changed: Any) -> str:
         """The address of this search with some of it changed (None: without it); "" for the search for everything."""
         kept = {name: value for name, value in self.cleaned_data.items() if value and name not in BORDERS}
-        if not kept.get("since") and not kept.get("until"):
-            kept.pop("offset", None)
+        kept.pop("within" if self._between else "offset", None)
         asked = {name: value for name, value in (kept | changed).items() if value not in (None, "")}
         return f"?{urlencode(asked)}" if asked else ""
 

@@ -15,4 +15,5 @@ import "./keys.js";
 import "./selection.js";
 import "./watch.js";
 import "./ttl_dialog.js";
+import "./local_times.js";
 import "./edit.js";

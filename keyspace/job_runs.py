@@ -23,7 +23,7 @@ _PAUSE_LOOK_SECONDS = 0.2
 
 
 class Cancelled(Exception):
-    """The person who started the job, or an admin, cancelled it."""
+    """The person who started the job, or an admin, cancelled it; its text, if any, says what goes on nevertheless."""
 
 
 class LostClaim(Exception):

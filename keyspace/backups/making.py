@@ -77,18 +77,10 @@ def mark_interrupted(job: Job) -> None:
     if Backup.objects.filter(pk=backup_id, state=State.RUNNING).update(
         state=state, state_note=note, files=[]
     ):
-        _discard(backup_id)
+        store.remove_all(backup_id)
     Backup.objects.filter(pk=backup_id, state_note=BEING_VERIFIED).update(
         state_note="Not verified: the console stopped."
     )
-
-
-def _discard(backup_id: str) -> None:
-    store.remove_parts(backup_id)
-    for number in range(64):
-        for ending in (".rdb", ".ksarch", ".jsonl.zst"):
-            if (store.directory() / f"{backup_id}/{number}{ending}").exists():
-                store.remove(f"{backup_id}/{number}{ending}")
 
 
 @job("back_up", permission=Permission.BACK_UP, on_interrupt=mark_interrupted)
@@ -128,14 +120,12 @@ def _kept_in_order(backup: Backup) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        for stored in backup.files:
-            store.remove(stored["name"])
-        store.remove_parts(str(backup.pk))
+        store.remove_all(backup.pk)
         lost = isinstance(error, LostClaim)
         state = (
             State.CANCELLED if isinstance(error, Cancelled) else State.INTERRUPTED if lost else State.FAILED
         )
-        note = "" if state == State.CANCELLED else sentence_of(error)
+        note = str(error)[:500] if state == State.CANCELLED else sentence_of(error)
         Backup.objects.filter(pk=backup.pk).update(
             state=state, state_note=note, files=[], seconds=backup.seconds
         )

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from keyspace.backups.snapshot import Saved, rewrite_aof, save_snapshot, where_saved
+from keyspace import audit
+from keyspace.backups.snapshot import Saved, cancel_save, rewrite_aof, save_snapshot, where_saved
 from keyspace.backups.sources import Node, find_nodes, product_of
 from keyspace.errors import Conflict
-from keyspace.jobs import Run
+from keyspace.jobs import Cancelled, Run
 from keyspace.models import Backup
 from keyspace.servers import Client, endpoint_of, open_client
 
@@ -17,13 +18,29 @@ def save_on_server(run: Run, backup: Backup) -> None:
     nodes = find_nodes(run.connection.redis, endpoint_of(run.connection.server), replicas=False)
     for number, node in enumerate(nodes):
         with open_client(node.endpoint) as client:
-            saved = _SAVES[backup.kind](client, _telling(run, node, number, len(nodes)))
+            try:
+                saved = _SAVES[backup.kind](client, _telling(run, node, number, len(nodes)))
+            except Cancelled:
+                raise Cancelled(_stop(run, backup, client, node, number)) from None
             if not saved.ok:
                 raise Conflict(saved.sentence, f"It was on {node.label}.")
             _add_place(backup, client, node, saved, len(nodes))
 
 
 _SAVES: dict[str, Callable[..., Saved]] = {"snapshot": save_snapshot, "aof": rewrite_aof}
+
+
+def _stop(run: Run, backup: Backup, client: Client, node: Node, before: int) -> str:
+    """Cancel the save that we began and still watch, where the server can; what came of it, for people and the audit."""
+    if backup.kind == Kind.SNAPSHOT:
+        stopped, sentence = cancel_save(client)
+        detail = {"backup": str(backup.pk), "node": node.label, "answer": sentence}
+        outcome = "done" if stopped else "failed"
+        audit.record(run.connection, "cancel_save", key=None, outcome=outcome, detail=detail)
+    else:
+        sentence = "An AOF rewrite cannot be cancelled: it goes on there, and is no longer watched."
+    saved = f" {before} of the primaries had saved before." if before else ""
+    return sentence + saved
 
 
 def _add_place(backup: Backup, client: Client, node: Node, saved: Saved, nodes: int) -> None:

@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import redis
+from redis.exceptions import NoPermissionError
 
 from keyspace.errors import Conflict, Problem, Unavailable
 from keyspace.servers import Client
 
 _LOOK_SECONDS = 0.25
 _LOST_SECONDS = 60.0
+_MOVING = ("rdb_saves", "rdb_last_save_time", "rdb_last_bgsave_status")
+_STOPPED = "The save was stopped on the server before its end (cancelled there, or the data was flushed)."
 
 
 @dataclass(frozen=True)
@@ -32,38 +35,52 @@ def save_snapshot(client: Client, progress: Progress) -> Saved:
     before = client.info("persistence")
     if before.get("rdb_bgsave_in_progress"):
         raise Conflict("The server is saving a snapshot already.", "Wait until it is done.")
+    _await_next_second(client, before)
     behind = bool(before.get("aof_rewrite_in_progress"))
     _ask(client, ["BGSAVE", "SCHEDULE"] if behind else ["BGSAVE"])
-    saves = _saves(client, before)
-    _await(
-        client,
-        progress,
-        lambda info: saves(info) and not info.get("rdb_bgsave_in_progress"),
-        "rdb_bgsave_in_progress",
-    )
+    _await(client, progress, _saves(before), "rdb_bgsave_in_progress")
     info = client.info("persistence")
-    return _outcome(
-        info, client, info.get("rdb_last_bgsave_status") == "ok", info.get("rdb_last_bgsave_time_sec")
-    )
+    ok = info.get("rdb_last_bgsave_status") == "ok"
+    saved = _outcome(info, client, ok, info.get("rdb_last_bgsave_time_sec"))
+    if ok and info.get("rdb_last_save_time") == before.get("rdb_last_save_time"):
+        return replace(saved, ok=False, sentence=_STOPPED)
+    return saved
 
 
-def _saves(client: Client, before: dict[str, Any]) -> Callable[[dict[str, Any]], bool]:
-    """Whether a save has ended since `before`: by the counter of saves, else because its outcome is no longer open.
+def _await_next_second(client: Client, before: dict[str, Any]) -> None:
+    """The time of the last save is in whole seconds and moves for a save that went well alone: with a new second it tells how ours went."""
+    try:
+        seconds, micros = client.time()
+    except redis.ResponseError:
+        seconds, micros = before.get("rdb_last_save_time", 0), 0
+    if int(seconds) <= before.get("rdb_last_save_time", 0):
+        time.sleep(1 - int(micros) / 1e6)
 
-    A failed save moves no counter; it is over when nothing runs and it has been seen running, or its status changed.
-    """
+
+def cancel_save(client: Client) -> tuple[bool, str]:
+    """Ask the server to stop the snapshot that runs or is scheduled: whether it did, and a sentence. Valkey can since 8.1."""
+    try:
+        client.execute_command("BGSAVE", "CANCEL")
+    except NoPermissionError:
+        return False, "The server's user may not cancel a save: it goes on there."
+    except redis.ResponseError as error:
+        if "not in progress" in str(error):
+            return False, "The save had ended already."
+        return False, "This server cannot cancel a save: it goes on there, and is no longer watched."
+    except (redis.ConnectionError, redis.TimeoutError):
+        return False, "The server does not answer: a save that it began goes on."
+    return True, "The server cancelled the save: its last snapshot is the one before."
+
+
+def _saves(before: dict[str, Any]) -> Callable[[dict[str, Any]], bool]:
+    """Whether a save that began after `before` has ended: it was seen, or the counter of saves begun or the time of the last one moved."""
     seen = [False]
-    counted = before.get("rdb_saves")
 
     def ended(info: dict[str, Any]) -> bool:
         running = bool(info.get("rdb_bgsave_in_progress"))
-        seen[0] = seen[0] or running
-        if counted is not None and info.get("rdb_saves", 0) > counted:
-            return True
-        if info.get("rdb_last_bgsave_status") != "ok" and before.get("rdb_last_bgsave_status") == "ok":
-            return True
-        changed = info.get("rdb_last_save_time") != before.get("rdb_last_save_time")
-        return not running and (seen[0] or changed)
+        moved = [info.get(name) != before.get(name) for name in _MOVING]
+        seen[0] = seen[0] or running or any(moved)
+        return seen[0] and not running
 
     return ended
 

@@ -1,0 +1,182 @@
+"""Saves that stay on the server: watched, refused, cancelled."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection as database
+
+from keyspace import job_worker
+from keyspace.backups import making
+from keyspace.errors import Conflict
+from keyspace.jobs import cancel_job
+from keyspace.models import AuditEntry, Backup, Job
+from keyspace.servers import Connection
+from tests.servers import RunningServer
+from tests.topologies import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Maker = Callable[..., Any]
+KEYS = 20_000  # the server tells its progress every thousand keys
+
+
+@pytest.fixture
+def slow(
+    request: pytest.FixtureRequest, new_server: Maker, make_server: Maker, connection_as: Maker
+) -> tuple[RunningServer, Connection]:
+    """A server of the asked generation whose saves take ten seconds and more, and an admin there."""
+    server = new_server(request.param)
+    with server.client() as client:
+        client.execute_command("DEBUG", "POPULATE", KEYS, "key", 100)
+        client.config_set("rdb-key-save-delay", 500)
+    return server, connection_as("admin", server=make_server(server))
+
+
+@contextmanager
+def running(backup: Backup) -> Iterator[Job]:
+    """The backup's job at work beside the block; ended after it."""
+    assert backup.job is not None
+    job = backup.job
+
+    def work() -> None:
+        try:
+            job_worker.run_job(job.pk)
+        finally:
+            database.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield job
+    finally:
+        thread.join(20)
+        backup.refresh_from_db()
+        job.refresh_from_db()
+    assert not thread.is_alive()
+
+
+def is_saving(server: RunningServer, what: str = "rdb_bgsave_in_progress") -> bool:
+    with server.client() as client:
+        return bool(client.info("persistence")[what])
+
+
+@pytest.mark.parametrize("slow", ["valkey9", "valkey8"], indirect=True)
+def test_cancelling_a_snapshot_cancels_the_save_where_the_server_can(
+    slow: tuple[RunningServer, Connection],
+) -> None:
+    server, connection = slow
+    with running(making.begin_backup(connection, "snapshot")) as job:
+        wait_until(lambda: is_saving(server), "the save")
+        cancel_job(connection.actor, job.pk)
+    wait_until(lambda: not is_saving(server), "its end")
+    backup = Backup.objects.get()
+    assert (backup.state, job.state) == ("cancelled", "cancelled")
+    assert (
+        backup.state_note
+        == job.problem
+        == "The server cancelled the save: its last snapshot is the one before."
+    )
+    entry = AuditEntry.objects.get(operation="cancel_save")
+    assert (entry.outcome, entry.person) == ("done", connection.actor.name)
+
+
+@pytest.mark.parametrize("slow", ["redis7"], indirect=True)
+def test_a_server_that_cannot_cancel_goes_on_and_it_is_said(slow: tuple[RunningServer, Connection]) -> None:
+    server, connection = slow
+    with running(making.begin_backup(connection, "snapshot")) as job:
+        wait_until(lambda: is_saving(server), "the save")
+        cancel_job(connection.actor, job.pk)
+    assert is_saving(server)
+    backup = Backup.objects.get()
+    assert (backup.state, job.state) == ("cancelled", "cancelled")
+    assert backup.state_note == job.problem
+    assert "cannot cancel a save: it goes on" in job.problem
+    assert AuditEntry.objects.get(operation="cancel_save").outcome == "failed"
+
+
+@pytest.mark.parametrize("slow", ["valkey9"], indirect=True)
+def test_a_cancelled_rewrite_goes_on_and_it_is_said(slow: tuple[RunningServer, Connection]) -> None:
+    server, connection = slow
+    with running(making.begin_backup(connection, "aof")) as job:
+        wait_until(lambda: is_saving(server, "aof_rewrite_in_progress"), "the rewrite")
+        cancel_job(connection.actor, job.pk)
+    assert is_saving(server, "aof_rewrite_in_progress")
+    assert "cannot be cancelled: it goes on" in Backup.objects.get().state_note
+
+
+@pytest.mark.parametrize("slow", ["valkey9"], indirect=True)
+def test_a_save_that_somebody_else_stops_is_not_called_saved(slow: tuple[RunningServer, Connection]) -> None:
+    server, connection = slow
+    with running(making.begin_backup(connection, "snapshot")):
+        wait_until(lambda: is_saving(server), "the save")
+        with server.client() as client:
+            client.execute_command("BGSAVE", "CANCEL")
+    backup = Backup.objects.get()
+    assert backup.state == "failed"
+    assert "stopped on the server before its end" in backup.state_note
+
+
+@pytest.mark.parametrize("slow", ["redis7", "valkey9"], indirect=True)
+def test_a_killed_save_is_a_failure_in_the_servers_words(slow: tuple[RunningServer, Connection]) -> None:
+    """The child that saves is killed, as by a machine without memory."""
+    import subprocess
+
+    server, connection = slow
+    with running(making.begin_backup(connection, "snapshot")):
+        wait_until(lambda: is_saving(server), "the save")
+        subprocess.run(["pkill", "-KILL", "-P", str(server.process.pid)], check=True)
+    backup = Backup.objects.get()
+    assert (backup.state, backup.state_note) == (
+        "failed",
+        "The server says that the save failed; its log tells why.",
+    )
+
+
+@pytest.mark.parametrize("slow", ["valkey9", "redis7"], indirect=True)
+def test_progress_counts_keys_of_all_keys(slow: tuple[RunningServer, Connection]) -> None:
+    server, connection = slow
+    seen: list[tuple[int, int | None, str, str, float | None]] = []
+    with running(making.begin_backup(connection, "snapshot")) as job:
+        wait_until(lambda: is_saving(server), "the save")
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:
+            job.refresh_from_db()
+            seen.append((job.done, job.total, job.unit, job.phase, job.seconds_left))
+            time.sleep(0.1)
+        with server.client() as client:
+            client.config_set("rdb-key-save-delay", 0)
+        cancel_job(connection.actor, job.pk)
+    done, total, unit, phase, left = seen[-1]
+    assert 0 < done < KEYS
+    assert (total, unit) == (KEYS, "keys")
+    assert phase.startswith("saving on primary")
+    assert left
+
+
+@pytest.mark.parametrize("slow", ["valkey9"], indirect=True)
+def test_a_running_save_refuses_another(slow: tuple[RunningServer, Connection]) -> None:
+    server, connection = slow
+    with server.client() as client:
+        client.bgsave()
+    with pytest.raises(Conflict, match="saving a snapshot already"):
+        making.begin_backup(connection, "snapshot")
+    assert not Backup.objects.exists()
+
+
+@pytest.mark.parametrize("slow", ["valkey9", "redis7"], indirect=True)
+def test_a_snapshot_waits_behind_a_rewrite(slow: tuple[RunningServer, Connection]) -> None:
+    server, connection = slow
+    with server.client() as client:
+        client.config_set("rdb-key-save-delay", 100)
+        client.bgrewriteaof()
+        with running(making.begin_backup(connection, "snapshot")) as job:
+            wait_until(
+                lambda: Job.objects.get(pk=job.pk).phase.startswith("waiting for the server"), "its turn"
+            )
+            client.config_set("rdb-key-save-delay", 0)
+    backup = Backup.objects.get()
+    assert backup.state == "saved", backup.state_note
+    assert backup.keys == {"0": KEYS}

@@ -38,6 +38,16 @@ urlpatterns = [
         inside_views.analyse,
         name="backup_analyse",
     ),
+    path(
+        "servers/<server:server>/backups/<uuid:backup_id>/compare/<uuid:job_id>/<slug:kind>/",
+        inside_views.compared,
+        name="backup_compared",
+    ),
+    path(
+        "servers/<server:server>/backups/<uuid:backup_id>/compare/<uuid:job_id>/<int:db>/<key:key>/",
+        inside_views.compared_key,
+        name="backup_compared_key",
+    ),
     path("servers/<server:server>/backups/<uuid:backup_id>/delete/", views.delete, name="backup_delete"),
     path(
         "servers/<server:server>/backups/<uuid:backup_id>/download/<int:number>/",

@@ -1,5 +1,6 @@
 """Opening a backup: a scratch server with all of it, shown as a read-only Server until it is closed or idle for a while."""
 
+import functools
 import logging
 import re
 import shutil
@@ -19,6 +20,7 @@ from keyspace.backups import store
 from keyspace.backups.dumps import read_dumps
 from keyspace.backups.moment import moment_of
 from keyspace.backups.rdb import Damaged
+from keyspace.backups.releases import readers_of_export
 from keyspace.backups.restore import Policy, restore_pages
 from keyspace.backups.scratch import NotReadable, Scratch, remove_leftovers, start_scratch
 from keyspace.backups.verify import load_export
@@ -76,7 +78,8 @@ def _load(backup: Backup, progress: Progress) -> Scratch:
     distrust = backup.kind == Backup.Kind.UPLOAD
     if not first["name"].endswith(".rdb"):
         used = sum(file.get("used_memory", 0) for file in backup.files)
-        scratch, rest = start_scratch(used_memory=used, distrust=distrust), backup.files
+        among = readers_of_export(first["name"])
+        scratch, rest = start_scratch(used_memory=used, distrust=distrust, among=among), backup.files
     else:
         with store.local_path(first["name"]) as path:
             scratch = start_scratch(
@@ -110,19 +113,20 @@ def _add_file(scratch: Scratch, stored: dict[str, Any], progress: Progress) -> N
 @contextmanager
 def reading(backup: Backup, progress: Progress) -> Iterator[Callable[[int], Client]]:
     """db -> client of a server that holds the backup: the one it is open in, else a scratch server for the length of the block."""
-    opened = OpenBackup.objects.filter(backup=backup).first()
-    if opened is not None and _lives(opened):
-        clients: dict[int, Client] = {}
-
-        def client(db: int) -> Client:
-            if db not in clients:
-                clients[db] = client_of_opened(opened, db)
-            return clients[db]
-
-        yield client
+    clients = clients_of_open(backup)
+    if clients is not None:
+        yield clients
         return
     with load_backup(backup, progress) as scratch:
         yield scratch.client
+
+
+def clients_of_open(backup: Backup) -> Callable[[int], Client] | None:
+    """db -> client of the server that the backup is open in; None while it is closed."""
+    opened = OpenBackup.objects.filter(backup=backup).first()
+    if opened is None or not _lives(opened):
+        return None
+    return functools.cache(functools.partial(client_of_opened, opened))
 
 
 def client_of_opened(opened: OpenBackup, db: int) -> Client:
@@ -212,6 +216,7 @@ def close_idle() -> None:
     """Close what nobody read for a while; called every few seconds by the jobs' clock."""
     close_dead()
     remove_leftovers()
+    store.remove_abandoned()
     for opened in OpenBackup.objects.select_related("row"):
         calls = _calls(opened)
         if _seen.get(opened.pk) != calls:

@@ -50,8 +50,8 @@ class Tally:
     def add(self, db: int, name: bytes, kind: str, memory: int, ttl: int | None) -> None:
         """`memory` in bytes, `ttl` in ms as of the backup."""
         life = 2 + life_of(ttl)
-        for sums, at in ((self.types, kind), (self.dbs, db)):
-            _count(sums.setdefault(at, [0] * 7), memory, life)  # type: ignore[attr-defined]
+        _count(self.types.setdefault(kind, [0] * 7), memory, life)
+        _count(self.dbs.setdefault(db, [0] * 7), memory, life)
         _count(self.total, memory, life)
         self._add_prefixes(name, memory, life)
         row = (memory, db, name, kind, ttl)
@@ -111,8 +111,8 @@ class Tally:
         below = sorted((prefix.parts or {}).items(), key=lambda item: -item[1].sum[1])
         only = len(below) == 1 and below[0][1].sum[0] == prefix.sum[0]
         if not only:
-            part = to_text(name[above:])
-            rows.append({"prefix": to_text(name), "part": part, "depth": depth, "sum": prefix.sum})
+            shown = to_text(name[above:])
+            rows.append({"prefix": to_text(name), "part": shown, "depth": depth, "sum": prefix.sum})
             above = len(name)
         for part, child in below:
             if only or self._counts(child):

@@ -74,30 +74,3 @@ def test_closed_when_idle(redis: Any, connection_as: Callable[..., Any], setting
     time.sleep(0.05)
     opening.close_idle()
     assert not OpenBackup.objects.exists()
-
-
-@pytest.mark.parametrize(
-    "kinds",
-    [("pull", "live"), ("export", "live"), ("export", "export"), ("pull", "export"), ("readable", "pull")],
-)
-def test_compare(kinds: tuple[str, str], redis: Any, connection_as: Callable[..., Any]) -> None:
-    fill(redis)
-    redis.mset({"session:removed": 1, "session:changed": "before"})
-    connection = connection_as("admin")
-    older = back_up(connection, kinds[0])
-    redis.delete("session:removed")
-    redis.mset({"session:changed": "after", b"added\xff": 1})
-    redis.expire("plain", 5000)
-    redis.sadd("ints", "word")  # another encoding, then the same value again
-    redis.srem("ints", "word")
-    newer = None if kinds[1] == "live" else str(back_up(connection, kinds[1]).pk)
-    job = finish(services.compare_backup(connection, backup_id=str(older.pk), other_id=newer))
-    assert job.state == "done", job.problem
-    counts = job.result["counts"]
-    assert (counts["added"], counts["removed"], counts["ttl"]) == (1, 1, 1)
-    if kinds == ("export", "export"):
-        assert counts["changed"] in (1, 2)  # payloads are compared: another encoding counts
-    else:
-        assert counts["changed"] == 1, job.result["examples"]["changed"]
-        assert job.result["examples"]["changed"][0]["before"] == "before"
-    assert job.result["examples"]["added"][0]["name"] == "added\\xff"

@@ -21,6 +21,7 @@ from keyspace.types.facts import key_slot
 
 TRIES = 5
 MOST_NAMES = 1000
+_NAMES_TOLD = 100
 
 
 class NoWayBack(Problem):
@@ -72,7 +73,7 @@ def delete_keys(
     missing: list[bytes] = []
     for name in names:
         try:
-            entry = _delete(connection, name, kind, without_trash)
+            entry = _delete(connection, name, kind, without_trash, tell=len(names) == 1)
         except NotFound:
             if len(names) == 1:
                 raise
@@ -83,7 +84,9 @@ def delete_keys(
         else:
             entries[name] = entry
     audit.tell(deleted=len(entries) + len(for_good), without_trash=len(for_good), gone=len(missing))
-    if len(names) == 1 and entries:
+    if len(names) > 1:
+        audit.tell(names=[to_text(name)[:200] for name in names[:_NAMES_TOLD]])
+    elif entries:
         audit.tell(trash=next(iter(entries.values())))
     return Deleted(entries, tuple(for_good), tuple(missing))
 
@@ -99,10 +102,12 @@ def _refuse_heavy(connection: Connection, names: Sequence[bytes]) -> None:
                             "Confirm that it is deleted for good, or take a backup first.")  # fmt: skip
 
 
-def _delete(connection: Connection, name: bytes, kind: str, without_trash: bool) -> str | None:
+def _delete(connection: Connection, name: bytes, kind: str, without_trash: bool, *, tell: bool) -> str | None:
     """The id of its entry in the trash. A transaction that was refused wrote nothing, so it may be tried again."""
     now = read_kind(connection.redis, name)
     weight = weigh(connection, connection.redis, name, now)
+    if tell:
+        audit.tell(type=now, length=weight.length, memory=weight.memory)
     preview = preview_key(connection, name, weight)
     for _ in range(TRIES):
         with connection.redis.pipeline(transaction=True) as pipe:
@@ -206,7 +211,7 @@ def rename_key(connection: Connection, name: bytes, *, to: bytes, kind: str = ""
             ) from None
     if not done:
         raise key_exists(to)
-    audit.tell(to=to_text(to)[:300])
+    audit.tell(to=to_text(to)[:300], type=now)
     return Renamed(name, to)
 
 

@@ -72,7 +72,7 @@ def list_people(console: AllServers) -> People:
 def add_person(console: AllServers, *, username: str, groups: Iterable[str] = ()) -> str:
     """A new person without grants of their own. Returns their first password, which is kept nowhere."""
     user, password = get_user_model()(username=username), new_password()
-    tell(person=username)
+    tell(person=username, groups=sorted(groups))
     try:
         user.full_clean(exclude=["password"])
     except ValidationError as error:
@@ -108,7 +108,14 @@ def renew_password(console: AllServers, *, username: str) -> str:
 def change_person(console: AllServers, *, username: str, active: bool, groups: Iterable[str]) -> None:
     """Who is not active cannot sign in, and is out with their next request."""
     user = find_person(username)
-    tell(person=username, active=active, groups=sorted(groups))
+    before = sorted(user.groups.values_list("name", flat=True))
+    tell(
+        person=username,
+        active_before=user.is_active,
+        active_after=active,
+        groups_before=before,
+        groups_after=sorted(groups),
+    )
     with changing_access(console) as changed:
         user.is_active = active
         user.save(update_fields=["is_active"])
@@ -128,7 +135,7 @@ def remove_person(console: AllServers, *, username: str) -> None:
 
 @performs(Permission.MANAGE_ACCESS)
 def add_group(console: AllServers, *, group: str, members: Iterable[str] = ()) -> None:
-    tell(group=group)
+    tell(group=group, members=sorted(members))
     new = Group(name=group.strip())
     try:
         new.full_clean()
@@ -142,7 +149,8 @@ def add_group(console: AllServers, *, group: str, members: Iterable[str] = ()) -
 @performs(Permission.MANAGE_ACCESS)
 def change_group(console: AllServers, *, group: str, members: Iterable[str]) -> None:
     found = find_group(group)
-    tell(group=group, members=sorted(members))
+    before = sorted(found.user_set.values_list("username", flat=True))
+    tell(group=group, members_before=before, members_after=sorted(members))
     with changing_access(console) as changed:
         _set_members(found, members, changed)
 

@@ -71,6 +71,17 @@ class Order:
         )
 
     @property
+    def told(self) -> dict[str, Any]:
+        """What the audit says of it: only what was asked for."""
+        facts = {"ttl": self.ttl, "expires_at": self.at, "jitter": self.jitter, "condition": self.condition}
+        asked = {fact: value for fact, value in facts.items() if value}
+        return (
+            asked
+            | {"rate": self.rate or "no limit"}
+            | ({"trash_used": self.trash} if self.do == "delete" else {})
+        )
+
+    @property
     def doing(self) -> str:
         return {
             "delete": "deleting",
@@ -154,7 +165,7 @@ def start_bulk(
     """
     order.check()
     look = ready_look(connection, look_id)
-    audit.tell(keys=look.choice.words, what=order.doing, count=look.count, dry=False)
+    audit.tell(keys=look.choice.words, what=order.doing, count=look.count, dry=False, **order.told)
     check_typed(look, number, name, connection.server)
     job = start_job(
         connection.actor, "run_bulk", title=f"{order.words} {look.count} keys: {look.choice.words}", server=connection.server.name,

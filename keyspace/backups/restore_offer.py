@@ -1,46 +1,20 @@
 """Whether a server can be restored by copying from a temporary primary of ours: asked before anything is changed, the reason in words."""
 
-import functools
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import redis
 
+from keyspace.backups.releases import Release, Version, release_in, release_of
 from keyspace.backups.scratch import binaries
 from keyspace.errors import BadInput
 from keyspace.models import Backup
 from keyspace.servers import Client, Connection, endpoint_of
 
-Version = tuple[int, int]
-_RDB = ((("redis", (7, 4)), 12), (("redis", (7, 2)), 11), (("redis", (7, 0)), 10), (("redis", (0, 0)), 9),
-        (("valkey", (9, 0)), 80), (("valkey", (0, 0)), 11))  # fmt: skip
-"""From which release of a family on which RDB version is read."""
 _FIRST_TO_LISTEN_LATER: Version = (7, 0)
 _PLACE = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+|[0-9A-Fa-f:]+:[0-9A-Fa-f:]+)(?::(\d{1,5}))?")
-
-
-@dataclass(frozen=True)
-class Release:
-    """Of a server: `family` is redis or valkey."""
-
-    family: str
-    version: Version
-
-    def __str__(self) -> str:
-        return f"{self.family.capitalize()} {self.version[0]}.{self.version[1]}"
-
-    def reads(self, rdb: int) -> bool:
-        limit = next(
-            limit for (family, since), limit in _RDB if family == self.family and self.version >= since
-        )
-        return rdb <= limit and not (self.family == "valkey" and 11 < rdb < 80)
-
-    def follows(self, other: "Release") -> bool:
-        """Whether it understands what such a primary sends."""
-        return self.family == other.family and self.version >= other.version
 
 
 @dataclass(frozen=True)
@@ -59,7 +33,7 @@ def make_offer(connection: Connection, backup: Backup) -> Offer:
     """Asks the target; changes nothing."""
     client = connection.redis
     info = client.info()
-    release = _release(info)
+    release = release_in(info)
     reason = _against_the_backup(backup, info, client) or _against_the_target(connection, info, client)
     if reason:
         return Offer(reason)
@@ -73,25 +47,6 @@ def make_offer(connection: Connection, backup: Backup) -> Offer:
             "CONSOLE_SCRATCH_BINARIES can name one."
         )
     return Offer("", _our_address(client), able)
-
-
-def _release(info: dict[str, Any]) -> Release:
-    family = "valkey" if "valkey_version" in info else "redis"
-    text = str(info.get("valkey_version") or info.get("redis_version", "0.0"))
-    return Release(family, _version(text))
-
-
-def _version(text: str) -> Version:
-    numbers = [int(part) for part in re.findall(r"\d+", text)[:2]]
-    return (numbers[0], numbers[1]) if len(numbers) == 2 else (0, 0)
-
-
-@functools.lru_cache(maxsize=32)
-def release_of(binary: Path) -> Release:
-    """As it says itself: `Valkey server v=9.1.2 ...`."""
-    asked = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False)
-    found = re.search(r"(Redis|Valkey) server v=(\S+)", asked.stdout)
-    return Release(found[1].lower(), _version(found[2])) if found else Release("redis", (0, 0))
 
 
 def _can_serve(binary: Path, rdb: int, target: Release) -> bool:

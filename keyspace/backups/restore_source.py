@@ -9,8 +9,9 @@ import redis
 
 from keyspace.backups import store
 from keyspace.backups.archive import ArchiveReader, Block
-from keyspace.backups.dumps import Dump, Selection, read_dumps, type_of, type_of_payload
+from keyspace.backups.dumps import Dump, Selection, payload_version, read_dumps, type_of, type_of_payload
 from keyspace.backups.opening import reading
+from keyspace.backups.releases import readers_of
 from keyspace.backups.scratch import NotReadable, start_scratch
 from keyspace.backups.typed import TypedPiece, read_typed
 from keyspace.encoding import from_key_id
@@ -125,7 +126,8 @@ class LazyScratch:
     def typed(self, db: int, dump: Dump) -> Iterable[TypedPiece]:
         try:
             if self._client is None:
-                self._client = self._stack.enter_context(start_scratch(frozen=False)).client(0)
+                able = readers_of(payload_version(dump.payload))
+                self._client = self._stack.enter_context(start_scratch(frozen=False, among=able)).client(0)
             self._client.flushdb()
             self._client.restore(dump.name, 0, dump.payload)
         except (redis.ResponseError, NotReadable):

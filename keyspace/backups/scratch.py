@@ -162,6 +162,9 @@ def _start(binary: Path, file: Path | None, progress: Progress, *, distrust: boo
         _await(scratch, progress)
         if scratch.frozen:
             scratch.client().execute_command("REPLICAOF", "NO", "ONE")
+        elif frozen:  # not a Valkey: it stays a replica, takes an export, and nothing expires of itself
+            scratch.client().config_set("replica-read-only", "no")
+            scratch.client().execute_command("DEBUG", "SET-ACTIVE-EXPIRE", "0")
         return scratch
     except BaseException:
         scratch.stop()

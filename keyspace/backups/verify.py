@@ -13,6 +13,7 @@ from keyspace.backups.archive import ArchiveReader
 from keyspace.backups.dumps import Dump
 from keyspace.backups.rdb import Damaged, RdbChecker, announced_counts
 from keyspace.backups.readable import read_readable
+from keyspace.backups.releases import readers_of_export
 from keyspace.backups.restore import Policy, restore_pages
 from keyspace.backups.restore_typed import write_typed
 from keyspace.backups.scratch import (
@@ -144,7 +145,9 @@ def _compare(path: Path, counts: dict[int, tuple[int, int]]) -> Verdict:
 
 def _load_keys(stored: dict[str, Any], progress: Progress, *, distrust: bool) -> Verdict:
     """Restore an export into a scratch server and count."""
-    with start_scratch(frozen=True, used_memory=stored.get("used_memory", 0), distrust=distrust) as scratch:
+    with start_scratch(
+        used_memory=stored.get("used_memory", 0), distrust=distrust, among=readers_of_export(stored["name"])
+    ) as scratch:
         told = load_export(scratch, stored, progress)
         loaded = {db: keys for db, (keys, _) in scratch.counts().items()}
     if told.refused:

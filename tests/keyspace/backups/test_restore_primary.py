@@ -8,7 +8,8 @@ import pytest
 
 from keyspace import job_worker
 from keyspace.backups import restore_primary, restore_services
-from keyspace.backups.restore_offer import Release, make_offer, parse_place, release_of
+from keyspace.backups.releases import Release, release_of
+from keyspace.backups.restore_offer import make_offer, parse_place
 from keyspace.backups.restore_services import RestoreOrder
 from keyspace.errors import BadInput, Conflict
 from keyspace.models import Backup, Job

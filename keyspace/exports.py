@@ -14,12 +14,13 @@ from typing import Any
 from django.utils import timezone
 
 from keyspace import audit
-from keyspace.access import Permission, performs
+from keyspace.access import Permission, check_permission, performs
 from keyspace.backups import store
 from keyspace.backups.archive import ArchiveWriter
 from keyspace.backups.dumps import Dump, Selection, facts_of, read_dumps
 from keyspace.backups.readable import ReadableWriter
 from keyspace.backups.typed import NotTyped, read_typed
+from keyspace.bulk.away import begin_again
 from keyspace.bulk.choice import Choice, choice_of, read_pages
 from keyspace.bulk.expiring import reader_of_ends
 from keyspace.bulk.pace import Pace
@@ -111,8 +112,10 @@ def start_export(connection: Connection, *, choice: Choice, form: str, once: str
 @job("export_keys", permission=Permission.REVEAL_VALUES, resumable=True)
 def make_export(run: Run) -> dict[str, Any]:
     """Reads only; a restart begins anew, and no part of a file is ever taken for a whole one."""
-    from keyspace.access import check_permission
+    return begin_again(run, lambda: _make(run))
 
+
+def _make(run: Run) -> dict[str, Any]:
     connection, began = run.connection, time.monotonic()
     check_permission(connection, Permission.REVEAL_VALUES)
     name = f"export-{run.job.pk}/0.{ENDINGS[run.params['form']]}"

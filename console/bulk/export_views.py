@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from console.actors import connect
-from console.bulk.forms import ChoiceForm
+from console.bulk.forms import ChoiceForm, once_of
 from console.streams import send_chunks
 from keyspace import exports
 from keyspace.access import Permission, check_permission
@@ -36,7 +36,7 @@ def export(request: HttpRequest, server: str, db: int) -> HttpResponseBase:
     choice, kind = form.choice(), form.cleaned_data["form"]
     if request.POST.get("act") == "keep":
         return redirect(
-            "job", job_id=exports.start_export(connection, choice=choice, form=kind, once=_once(request)).pk
+            "job", job_id=exports.start_export(connection, choice=choice, form=kind, once=once_of(request)).pk
         )
     return _send(request, exports.export_keys(connection, choice=choice, form=kind))
 
@@ -47,11 +47,6 @@ def _send(request: HttpRequest, file: exports.ExportFile) -> HttpResponseBase:
 
 def _context(connection: Connection, form: ExportForm) -> dict[str, Any]:
     return {"connection": connection, "form": form, "once": uuid.uuid4().hex}
-
-
-def _once(request: HttpRequest) -> str | None:
-    given = request.POST.get("once", "")
-    return f"{request.user.pk}-{given}" if given.isalnum() and len(given) <= 40 else None
 
 
 @require_GET

@@ -4,8 +4,10 @@ import re
 from typing import Any
 
 from django import forms
+from django.http import HttpRequest
 
 from keyspace.bulk.choice import Choice
+from keyspace.bulk.copying import EXISTING
 from keyspace.bulk.services import DO, RATES, Order
 from keyspace.encoding import from_key_id, from_text, key_id
 from keyspace.errors import BadInput
@@ -91,6 +93,26 @@ class ChoiceForm(forms.Form):
         return given
 
 
+class CopyForm(ChoiceForm):
+    """Which keys, and where to: `to_server` is one whose keys the person may change in bulk."""
+
+    to_server = forms.ChoiceField(label="Server")
+    to_db = forms.IntegerField(label="db", min_value=0, max_value=999_999, initial=0)
+    existing = forms.ChoiceField(
+        label="Keys that are there already", choices=list(EXISTING.items()), initial="skip"
+    )
+
+    def __init__(self, *args: Any, servers: list[str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["to_server"].choices = [(name, name) for name in servers]  # type: ignore[attr-defined]
+
+
+def once_of(request: HttpRequest) -> str | None:
+    """What makes sending a form twice the same as once, where the form has it."""
+    given = request.POST.get("once", "")
+    return f"{request.user.pk}-{given}" if given.isalnum() and len(given) <= 40 else None
+
+
 def _ids(text: Any) -> list[str]:
     return [part for part in str(text or "").split(",") if part]
 
@@ -108,7 +130,15 @@ def initial_of(choice: Choice) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class OrderForm(forms.Form):
+class SpeedForm(forms.Form):
+    """How fast, and what has to be typed."""
+
+    rate = forms.TypedChoiceField(label="Speed", coerce=int, choices=list(RATES.items()), initial=10_000)
+    number = forms.CharField(required=False, max_length=32)
+    name = forms.CharField(required=False, max_length=64)
+
+
+class OrderForm(SpeedForm):
     """What to do to the keys of a dry run; the template shows the fields that `do` needs."""
 
     do = forms.ChoiceField(choices=list(DO.items()), widget=forms.HiddenInput)
@@ -122,9 +152,6 @@ class OrderForm(forms.Form):
         choices=[(name, f"{name}: {words}" if name else words) for name, words in CONDITIONS.items()],
     )
     trash = forms.BooleanField(required=False, initial=True, label="Keep them in the trash")
-    rate = forms.TypedChoiceField(label="Speed", coerce=int, choices=list(RATES.items()), initial=10_000)
-    number = forms.CharField(required=False, max_length=32)
-    name = forms.CharField(required=False, max_length=64)
 
     def order(self) -> Order:
         given = self.cleaned_data

@@ -1,11 +1,17 @@
 from django.urls import path
 
-from console.bulk import export_views, import_views, views
+from console.bulk import copy_views, export_views, import_views, views
 
 urlpatterns = [
     path("servers/<server:server>/<int:db>/bulk/", views.bulk, name="bulk"),
     path("servers/<server:server>/<int:db>/bulk/<uuid:look_id>/", views.look, name="bulk_look"),
     path("servers/<server:server>/<int:db>/bulk/<uuid:look_id>/state/", views.state, name="bulk_state"),
+    path("servers/<server:server>/<int:db>/bulk/copy/", copy_views.copy, name="bulk_copy"),
+    path(
+        "servers/<server:server>/<int:db>/bulk/copy/<uuid:look_id>/",
+        copy_views.copy_look,
+        name="bulk_copy_look",
+    ),
     path("servers/<server:server>/<int:db>/export/", export_views.export, name="export"),
     path(
         "servers/<server:server>/<int:db>/export/<key:key>/<slug:form>/",

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
 from console.actors import connect
-from console.bulk.forms import ChoiceForm, OrderForm, initial_of
+from console.bulk.forms import ChoiceForm, OrderForm, initial_of, once_of
 from keyspace.access import Permission, check_permission
 from keyspace.bulk import services
 from keyspace.errors import BadInput
@@ -26,7 +26,7 @@ def bulk(request: HttpRequest, server: str, db: int) -> HttpResponse:
     if request.method == "POST" and "choose" not in request.POST:
         form = ChoiceForm(request.POST)
         if form.is_valid():
-            job = services.start_look(connection, choice=form.choice(), once=_once(request))
+            job = services.start_look(connection, choice=form.choice(), once=once_of(request))
             return redirect(_look_address(connection, job, request.POST.get("do", "")))
     else:
         form = ChoiceForm(initial=(request.POST or request.GET).dict())
@@ -41,11 +41,6 @@ def _choosing(connection: Connection, form: ChoiceForm) -> dict[str, Any]:
 def _look_address(connection: Connection, job: Job, do: str) -> str:
     address = reverse("bulk_look", args=[connection.server.name, connection.db, job.pk])
     return f"{address}?do={do}" if do in services.DO else address
-
-
-def _once(request: HttpRequest) -> str | None:
-    given = request.POST.get("once", "")
-    return f"{request.user.pk}-{given}" if given.isalnum() and len(given) <= 40 else None
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -89,7 +84,7 @@ def _looking(
     return {
         "connection": connection, "look": looked_at, "job": looked_at.job, "result": looked_at.result, "form": form,
         "do": do if do in services.DO else "delete", "acts": _acts(), "again": initial_of(looked_at.choice),
-        "may_control": may_control(connection.actor, looked_at.job),
+        "may_control": may_control(connection.actor, looked_at.job), "may_copy": connection.access.may(Permission.REVEAL_VALUES),
     }  # fmt: skip
 
 

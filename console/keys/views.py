@@ -13,6 +13,7 @@ from console.keys.listing import FOLDERS, read_folders, read_listing, read_rows
 from console.keys.query import Query, read_query
 from keyspace import counts
 from keyspace.access import Permission
+from keyspace.bulk import copies
 from keyspace.encoding import from_key_id, from_text
 from keyspace.errors import BadInput
 from keyspace.keys import TTL_FILTERS, TYPE_NAMES
@@ -25,9 +26,18 @@ def pane_context(connection: Connection, query: Query) -> dict[str, Any]:
         "connection": connection, "query": query, "listing": read_listing(connection, query),
         "types": TYPE_NAMES, "ttl_filters": TTL_FILTERS,
         "may_export": connection.access.may(Permission.REVEAL_VALUES),
+        "may_copy": _may_copy(connection),
         "may_bulk": connection.access.may(Permission.BULK) and not connection.server.read_only,
         "may_create": connection.access.may(Permission.CREATE_KEYS) and not connection.server.read_only,
     }  # fmt: skip
+
+
+def _may_copy(connection: Connection) -> bool:
+    """Whether many keys may be copied from here to anywhere; an admin is not looked up further."""
+    access = connection.access
+    return access.may(Permission.REVEAL_VALUES) and (
+        access.may(Permission.BULK) or bool(copies.copy_targets(connection))
+    )
 
 
 @require_GET

@@ -21,6 +21,7 @@ from keyspace.backups.typed import NotTyped, TypedPiece, read_typed
 from keyspace.bulk.expiring import reader_of_ends
 from keyspace.bulk.tally import GONE, Tally
 from keyspace.bulk.weighing import Weighed, by_weight, weigh
+from keyspace.copying import rdb_version
 from keyspace.import_fit import Fit
 from keyspace.jobs import Run, connect
 from keyspace.servers import Client, Connection
@@ -125,7 +126,7 @@ class Copier:
         self, wire: Wire, names: list[bytes], tally: Tally
     ) -> Iterator[tuple[list[Weighed], list[Weighed]]]:
         """(keys that are dumped at once, giants)."""
-        weighed = weigh(wire, names)
+        weighed = weigh(self._source, wire, names)
         there = {each.name for each in weighed}
         tally.skip([name for name in names if name not in there], GONE)
         giants = [each for each in weighed if _in_pieces(each)]
@@ -237,4 +238,5 @@ class Comparer(Copier):
         return {
             "new": report.new, "same": report.same, "different": report.different, "expired": report.expired,
             "left_out": {r: n for r, n in self._left_out.reasons.items() if r != GONE}, "giants": len(self._giants), "fit": fit,
+            "versions": [rdb_version(self._source), rdb_version(self._to)],
         }  # fmt: skip

@@ -54,7 +54,7 @@ class DeleteIntoTrash:
 
     def apply(self, wire: Wire, names: list[bytes], tally: Tally) -> None:
         for at in range(0, len(names), self._batch):
-            for batch in by_weight(_fitting(wire, names[at : at + self._batch], tally)):
+            for batch in by_weight(self._fitting(wire, names[at : at + self._batch], tally)):
                 in_halves(
                     batch,
                     lambda part: self._try(wire, part, tally),
@@ -63,6 +63,17 @@ class DeleteIntoTrash:
         if time.monotonic() - self._pruned > PRUNE_SECONDS:
             trash.prune()
             self._pruned = time.monotonic()
+
+    def _fitting(self, wire: Wire, names: list[bytes], tally: Tally) -> list[Weighed]:
+        """What fits the trash; the rest is skipped."""
+        weighed, most = weigh(self._connection, wire, names), settings.TRASH_KEY_BYTES
+        there = {each.name for each in weighed}
+        tally.skip([name for name in names if name not in there], GONE)
+        tally.skip([each.name for each in weighed if each.memory is None], NOT_MEASURED)
+        tally.skip(
+            [each.name for each in weighed if each.memory is not None and each.memory > most], TOO_LARGE
+        )
+        return [each for each in weighed if each.memory is not None and each.memory <= most]
 
     def _try(self, wire: Wire, batch: list[Weighed], tally: Tally) -> bool:
         wire.call("WATCH", *(each.name for each in batch))
@@ -134,14 +145,3 @@ class DeleteIntoTrash:
 def _forget(entries: list[TrashEntry]) -> None:
     """Nothing was deleted. After a lost connection nobody knows, so there they stay: an entry too many does no harm."""
     TrashEntry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
-
-
-def _fitting(wire: Wire, names: list[bytes], tally: Tally) -> list[Weighed]:
-    """What fits the trash; the rest is skipped."""
-    weighed = weigh(wire, names)
-    there = {each.name for each in weighed}
-    tally.skip([name for name in names if name not in there], GONE)
-    tally.skip([each.name for each in weighed if each.memory is None], NOT_MEASURED)
-    most = settings.TRASH_KEY_BYTES
-    tally.skip([each.name for each in weighed if each.memory is not None and each.memory > most], TOO_LARGE)
-    return [each for each in weighed if each.memory is not None and each.memory <= most]

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from keyspace.access import Permission
+from keyspace.bulk.away import begin_again
 from keyspace.bulk.choice import Choice, choice_of, read_pages
 from keyspace.bulk.copying import Comparer, check_copy, target_of
 from keyspace.bulk.pace import Pace
@@ -96,7 +97,11 @@ class Look:
 
 @job("look_bulk", permission=Permission.BULK, resumable=True)
 def look_bulk(run: Run) -> dict[str, Any]:
-    """Reads only, so a restart begins anew."""
+    """Reads only, so a restart begins anew, and so does a server that went away."""
+    return begin_again(run, lambda: _look(run))
+
+
+def _look(run: Run) -> dict[str, Any]:
     connection, choice = run.connection, choice_of(run.params)
     began, comparer = time.monotonic(), _comparer(run, connection)
     permission = Permission.REVEAL_VALUES if comparer else Permission.BULK

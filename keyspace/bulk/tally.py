@@ -12,7 +12,7 @@ from keyspace.encoding import to_text
 MOST_LINES = 1000
 """Skipped, failed and unknown keys that a report names; all are counted."""
 GONE = "gone already: it expired or was deleted meanwhile"
-LOST = "gone, but the connection was lost before the answer came"
+NO_ANSWER = "gone, but the connection was lost before the answer came"
 
 
 @dataclass
@@ -76,10 +76,10 @@ class Tally:
 
     def of_gone(self) -> "Tally":
         """The part of it whose keys are not found again: done, or gone."""
-        reasons = {reason: count for reason, count in self.reasons.items() if reason in (GONE, LOST)}
+        reasons = {reason: count for reason, count in self.reasons.items() if reason in (GONE, NO_ANSWER)}
         lines = [line for line in self.lines if line[2] in reasons]
         return Tally(
-            done=self.done, skipped=reasons.get(GONE, 0), unknown=reasons.get(LOST, 0), trashed=self.trashed,
+            done=self.done, skipped=reasons.get(GONE, 0), unknown=reasons.get(NO_ANSWER, 0), trashed=self.trashed,
             yielded=self.yielded, reasons=reasons, lines=lines,
         )  # fmt: skip
 

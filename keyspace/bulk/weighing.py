@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from keyspace.servers import Connection
 from keyspace.types import type_of
 from keyspace.wire import Wire
 
@@ -21,8 +22,8 @@ class Weighed:
     memory: int | None
 
 
-def weigh(wire: Wire, names: list[bytes]) -> list[Weighed]:
-    """Those that are still there, in two round trips."""
+def weigh(connection: Connection, wire: Wire, names: list[bytes]) -> list[Weighed]:
+    """Those that are still there, in two round trips; one more for each value of a module that may be walked through, being small."""
     kinds = wire.call_many([("TYPE", name) for name in names])
     for kind in kinds:
         if isinstance(kind, Exception):
@@ -32,7 +33,11 @@ def weigh(wire: Wire, names: list[bytes]) -> list[Weighed]:
         for name, kind in zip(names, kinds, strict=True)
         if kind != b"none"
     ]
-    measured = [name for name, kind in typed if not type_of(kind).memory_walks]
+    measured = [
+        name
+        for name, kind in typed
+        if not type_of(kind).memory_walks or type_of(kind).may_measure(connection, name)
+    ]
     sizes = dict(zip(measured, wire.call_many([("MEMORY", "USAGE", name) for name in measured]), strict=True))
     found = []
     for name, kind in typed:

@@ -10,22 +10,19 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-import redis
-
 from keyspace.access import Permission, check_permission
+from keyspace.bulk.away import LOST, Away
 from keyspace.bulk.choice import Choice, choice_of, still_there
 from keyspace.bulk.copying import Copier, check_copy, target_of
 from keyspace.bulk.pace import Pace
-from keyspace.bulk.tally import LOST, Tally, tally_of
+from keyspace.bulk.tally import NO_ANSWER, Tally, tally_of
 from keyspace.encoding import from_key_id, key_id
-from keyspace.errors import explain
 from keyspace.jobs import Run
 from keyspace.servers import Client, endpoint_of, open_client
 from keyspace.wire import Wire, open_wire
 
 RIGHTS_SECONDS = 5.0
 SOCKET_SECONDS = 60.0
-GIVE_UP_SECONDS = 15 * 60.0
 NOT_FOUND = "not found any more: it expired, was deleted, or is not like that any more"
 STOPPED = "gone: done before the console stopped and not counted yet, or deleted meanwhile"
 
@@ -48,7 +45,7 @@ class Work:
         self.copies = run.params["do"] == "copy"
         self.pace: Pace | None = None
         self._rights_seen = 0.0
-        self._lost_since: float | None = None
+        self._away = Away(run)
 
     @property
     def permission(self) -> Permission:
@@ -76,7 +73,7 @@ class Work:
         """All of a page is done: count it, and remember where the next one begins. Raises Cancelled."""
         self.tally.add(self.here)
         self.here = Tally()
-        self._lost_since = None
+        self._away.answered()
         self.place |= place
         if self.pace is None or self.pace.time_to_tell():
             self.tell()
@@ -102,7 +99,7 @@ class Work:
         done.add(self.tally)
         done.add(self.here)
         done.yielded = self.pace.yielded if self.pace else self.tally.yielded
-        done.lose(self.here.waiting + self._unanswered, LOST)
+        done.lose(self.here.waiting + self._unanswered, NO_ANSWER)
         self._break_off()
         job = self.run.job
         job.result, job.done = done.as_dict(), done.handled
@@ -129,7 +126,7 @@ class Work:
         """What became of the keys that were being deleted as the connection broke: those still there are met again."""
         if self._unanswered:
             there = set(still_there(wire, self._unanswered))
-            self.tally.lose([name for name in self._unanswered if name not in there], LOST)
+            self.tally.lose([name for name in self._unanswered if name not in there], NO_ANSWER)
             self._unanswered = []
 
     def count_missing(self) -> None:
@@ -150,24 +147,10 @@ class Work:
                     self._ask_unanswered(wire)
                     step(wire, self.pace)
                 return
-            except (redis.ConnectionError, redis.TimeoutError) as error:
+            except LOST as error:
                 self._break_off()
-                self._back_off(error)
+                self._away.wait(error, checkpoint=self._checkpoint())
 
     def _new_pace(self) -> Pace:
         others = (self.copier.target_client,) if self.copies else ()
         return Pace(self.run, self.client, *others, rate=self.run.params["rate"])
-
-    def _back_off(self, error: Exception) -> None:
-        now = time.monotonic()
-        self._lost_since = self._lost_since or now
-        away = now - self._lost_since
-        if away > GIVE_UP_SECONDS:
-            raise error
-        wait = min(10.0, max(0.5, away / 2))
-        phase = f"waiting for the server, {away:.0f} s so far: {explain(error).sentence}"
-        self.run.report(phase=phase, checkpoint=self._checkpoint(), now=True)
-        end = time.monotonic() + wait
-        while time.monotonic() < end:
-            self.run.sleep(0.2)
-            self.run.check()

@@ -28,7 +28,7 @@ class Act(Protocol):
     def apply(self, wire: Wire, names: list[bytes], tally: Tally) -> None: ...
 
 
-@job("run_bulk", permission=Permission.BULK, resumable=True)
+@job("run_bulk", permission=Permission.BULK, resumable=True, on_remove=lambda job: remove_plan(job.pk))
 def run_bulk(run: Run) -> dict[str, Any]:
     """Doing any part of it again does no harm, so a restart goes on from the last checkpoint."""
     began = time.monotonic()

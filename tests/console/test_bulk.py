@@ -1,5 +1,6 @@
 """The pages of bulk work: what is asked for, what is refused, and who sees them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from django.urls import reverse
 
 from keyspace import job_worker
 from keyspace.encoding import key_id
-from keyspace.models import Job, Server
+from keyspace.models import Grant, Job, Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BYTES = b"s:\xff<b>"
@@ -178,3 +179,83 @@ def test_the_list_offers_only_what_the_role_may(request: Any, server_row: Server
     assert "data-selection" not in offered["viewer"]
     assert "Export…" in offered["operator"] and "Delete…" not in offered["operator"]
     assert "Delete…" in offered["admin"] and "TTL…" in offered["admin"]
+
+
+# copies
+
+
+COPY = reverse("bulk_copy", args=["test", 0])
+
+
+def look_at_copy(client: Client, **given: str) -> tuple[str, Job]:
+    """(the address of its page, the dry run)."""
+    answer = client.post(
+        COPY, {"match": "s:*", "to_server": "test", "to_db": "5", "existing": "skip"} | given
+    )
+    assert answer.status_code == 302, answer.content.decode()
+    job = Job.objects.filter(kind="look_bulk").latest("created_at")
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    return answer.url, job
+
+
+@pytest.fixture
+def db5(redis: Any) -> Iterator[Any]:
+    """Another db of the server."""
+    with redis.client() as client:
+        client.select(5)
+        yield client
+        client.flushdb()
+
+
+def test_copy_from_the_choice_to_the_report(admin_client: Client, redis: Any, db5: Any) -> None:
+    fill(redis)
+    db5.mset({"s:1": "theirs", "s:2": "2"})
+    page, job = look_at_copy(admin_client, existing="different")
+    shown = admin_client.get(page).content.decode()
+    assert [job.result["copy"][kind] for kind in ("new", "same", "different")] == [29, 1, 1]
+    assert "Copy 31 keys" in shown and "through the trash there" in shown
+    answer = admin_client.post(page, {"rate": "0"})
+    run = Job.objects.get(kind="run_bulk")
+    assert answer.url == reverse("job", args=[run.pk])
+    job_worker.run_job(run.pk)
+    report = admin_client.get(answer.url).content.decode()
+    assert "Copied" in report and "to test, db 5" in report and "1 earlier value in the trash" in report
+    assert db5.get(BYTES) == b"\xfe" and db5.get("s:1") == b"1" and db5.dbsize() == 31
+
+
+def test_copy_to_the_same_place_is_refused_at_its_field(admin_client: Client, redis: Any) -> None:
+    fill(redis)
+    answer = admin_client.post(COPY, {"match": "s:*", "to_server": "test", "to_db": "0", "existing": "skip"})
+    assert answer.status_code == 422 and "This is the db they are in" in answer.content.decode()
+
+
+def test_a_choice_goes_on_to_the_copy_page(admin_client: Client, redis: Any) -> None:
+    fill(redis)
+    shown = admin_client.post(COPY, {"choose": "yes", "names": key_id(BYTES)}).content.decode()
+    assert "1 selected key" in shown and "Where to" in shown
+    assert f'formaction="{COPY}"' in admin_client.get(address(look(admin_client))).content.decode()
+
+
+def test_who_may_write_nowhere_is_told(operator_client: Client, server_row: Server) -> None:
+    shown = operator_client.get(COPY).content.decode()
+    assert "no server that you may copy many keys to" in shown
+    assert "Copy…" not in operator_client.get(reverse("keys", args=["test", 0])).content.decode()
+
+
+def test_a_viewer_may_not_copy(viewer_client: Client, server_row: Server) -> None:
+    assert viewer_client.get(COPY).status_code == 403
+
+
+def test_what_the_other_side_does_not_read_is_said_before(
+    admin_client: Client, redis: Any, new_server: Any, make_server: Any, admin: Any
+) -> None:
+    fill(redis)
+    make_server(new_server("redis6"), "older")
+    Grant.objects.create(user=admin, role="admin")
+    page, job = look_at_copy(admin_client, to_server="older", to_db="0")
+    shown = admin_client.get(page).content.decode()
+    assert (
+        "older does not read all that this server dumps" in shown
+        and "RDB version 80 here, up to 9 there" in shown
+    )

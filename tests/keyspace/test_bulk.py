@@ -496,7 +496,7 @@ def test_keys_whose_answer_was_lost_are_counted_as_unknown(
     lost = job.result["unknown"]
     assert (lost > 0) == done
     assert (job.result["done"], job.result["skipped"]) == (700 - lost, 0)
-    assert job.result["reasons"] == ({tally.LOST: lost} if lost else {})
+    assert job.result["reasons"] == ({tally.NO_ANSWER: lost} if lost else {})
     assert job.done == job.total == 700
     if trash:
         kept = {bytes(name) for name in TrashEntry.objects.values_list("name", flat=True)}
@@ -595,3 +595,31 @@ def test_examples_are_an_even_choice() -> None:
     found.add([looking.Seen(b"%d" % number, "string", None, number) for number in range(5000)])
     assert len(found.examples) == 20 and max(int(each.name) for each in found.examples) > 1000
     assert [each["memory"] for each in found.as_dict()["largest"]] == [4999, 4998, 4997, 4996, 4995]
+
+
+@pytest.mark.parametrize("kind", ["look", "export"])
+def test_reading_waits_for_a_server_that_goes_away_and_begins_anew(
+    redis: Any, connection_as: Any, monkeypatch: Any, kind: str
+) -> None:
+    from keyspace import exports
+
+    fill(redis, 2000)
+    admin = connection_as("admin")
+    Broken(monkeypatch, b"SCAN", done=True)
+    if kind == "look":
+        assert look(admin).result["count"] == 2001
+        return
+    job = exports.start_export(admin, choice=choice(ttl="any"), form="archive")
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.result["keys"]) == ("done", 667), job.problem
+
+
+def test_json_documents_go_through_the_trash_too(
+    new_server: Any, make_server: Any, connection_as: Any
+) -> None:
+    server = new_server("redis7", module_json=True)
+    with server.client() as client:
+        client.execute_command("JSON.SET", "s:doc", "$", '{"a": 1}')
+        job = do(connection_as("admin", server=make_server(server, "json")), Order("delete"))
+        assert (job.result["done"], job.result["trashed"], client.dbsize()) == (1, 1, 0), job.result

@@ -11,8 +11,9 @@ from redis.client import Pipeline
 from keyspace import audit, trash, values
 from keyspace.access import Permission, performs
 from keyspace.errors import BadInput, Conflict, Denied, NotFound, explain
-from keyspace.images import Image, Weight, digest_of, preview_key, read_kind, take_image, weigh
+from keyspace.images import Image, Weight, preview_key, read_kind, take_image, weigh
 from keyspace.models import TrashEntry
+from keyspace.parts import take_part
 from keyspace.servers import Connection
 from keyspace.types import TYPES
 from keyspace.types.base import Edit
@@ -46,12 +47,14 @@ class Changed(Conflict):
 
 @dataclass(frozen=True)
 class Opened:
-    """What the editor shows: the subject as it is now and its digest; `hidden` where the person may not see the value."""
+    """What the editor shows: the subject as it is now and its digest; `hidden` where the person may not see the value; whether what
+    is changed is kept, so that it is `undoable`."""
 
     kind: str
     subject: Subject
     digest: str
     hidden: bool
+    undoable: bool
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,9 @@ def open_edit(connection: Connection, name: bytes, *, edit: Edit, reveal: str | 
         subject = edit.read_subject(pipe, name)
     if edit.element and subject.value is None and not subject.shape:
         raise NotFound("It is gone meanwhile: it expired or was deleted.", "Reload the key.")
-    return Opened(kind, subject, subject.digest(kind), hidden)
+    small = weigh(connection, connection.redis, name, kind).fits_edit
+    undoable = small or type(edit).part is not Edit.part
+    return Opened(kind, subject, subject.digest(kind), hidden, undoable)
 
 
 def _check_type(pipe: redis.Redis, name: bytes, kind: str) -> None:
@@ -121,13 +126,18 @@ def edit_key(
             subject = edit.read_subject(pipe, name)
             _compare(edit, subject, seen, kind, overwrite=overwrite, hidden=hidden)
             edit.before = subject.value
-            image = take_image(connection, pipe, name, weight, preview) if weight.fits_edit else None
+            image = (
+                take_image(connection, pipe, name, weight, preview)
+                if weight.fits_edit
+                else take_part(edit, pipe, name, weight)
+            )
             answers = _write(pipe, name, edit, image)
         if answers is not None:
-            *own, left = answers
-            entry = _keep(connection, name, edit, image, left)
+            *own, left, there = answers
+            lost_whole = image is not None and image.ask is not None and not there
+            entry = None if lost_whole else _keep(connection, name, edit, image, left)
             _tell(edit, own, subject, weight, entry, overwrite)
-            return Edited(edit.sentence(own), entry, gone=not left)
+            return Edited(edit.sentence(own), entry, gone=not there)
     raise Conflict("The key changes all the time; nothing was written.", "Try again.")
 
 
@@ -140,23 +150,24 @@ def _compare(edit: Edit, subject: Subject, seen: str, kind: str, *, overwrite: b
 
 
 def _write(pipe: Pipeline, name: bytes, edit: Edit, image: Image | None) -> list[Any] | None:
-    """The answers, the last of them what the key is afterwards (its DUMP where there is an image, else whether it exists).
+    """The answers; the last two are what it left behind (as the image asks for it) and whether the key exists.
 
     None when the key changed between reading and writing: nothing was written, so it may be tried again.
     """
     pipe.multi()
     edit.apply(pipe, name)
-    pipe.execute_command(*(("DUMP", name) if image else ("EXISTS", name)))
+    pipe.execute_command(*(image.question(name) if image else ("EXISTS", name)))
+    pipe.execute_command("EXISTS", name)
     return execute(pipe)
 
 
 def _keep(connection: Connection, name: bytes, edit: Edit, image: Image | None, left: Any) -> str | None:
     """The entry that leads back; None where there is none. It was written: whatever fails here must not say otherwise."""
-    if image is None or left == image.payload:
+    if image is None or image.is_still(left):
         return None
     try:
         kept = trash.keep(
-            connection, name, image, why=TrashEntry.Why.EDITED, operation=edit.slug, left=digest_of(left)
+            connection, name, image, why=TrashEntry.Why.EDITED, operation=edit.slug, left=image.digest(left)
         )
     except DatabaseError:
         log.exception("an edit was done and could not be kept")

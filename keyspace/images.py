@@ -12,6 +12,7 @@ from keyspace.servers import Connection
 from keyspace.types import TYPES, type_of
 from keyspace.types.base import gone
 from keyspace.types.elements import Element
+from keyspace.wire import Command
 
 EDITED_UP_TO = 4 * 1024 * 1024
 """Bytes of memory of a collection whose image is taken before one of its elements changes: its DUMP takes milliseconds."""
@@ -24,13 +25,28 @@ _PREVIEWED, _PREVIEW_CHARS = 10, 200
 
 @dataclass(frozen=True)
 class Image:
-    """`payload` as DUMP answers; `expires_at` in Unix ms, None without; `preview`: rows of [text, whether masks hide it]."""
+    """`payload` as DUMP answers; `expires_at` in Unix ms, None without; `preview`: rows of [text, whether masks hide it].
+
+    Of a part of the key (see `parts`) `ask` is what tells it, and `was` the digest of what that answered.
+    """
 
     type: str
     payload: bytes
     expires_at: int | None
     length: int | None
     preview: list[list[Any]] = field(default_factory=list)
+    ask: Command | None = None
+    was: str = ""
+
+    def question(self, name: bytes) -> Command:
+        """What tells whether the key, or the part, is as it was."""
+        return self.ask or ("DUMP", name)
+
+    def digest(self, answer: Any) -> str:
+        return digest_of_answer(answer) if self.ask else digest_of(answer)
+
+    def is_still(self, answer: Any) -> bool:
+        return self.digest(answer) == (self.was or digest_of(self.payload))
 
 
 @dataclass(frozen=True)
@@ -115,6 +131,11 @@ def read_expiry(connection: Connection, pipe: redis.Redis, name: bytes) -> int |
 def digest_of(payload: bytes | None) -> str:
     """Of what a DUMP holds, whatever version wrote it; "" for no key."""
     return hashlib.sha256(payload[:-_FOOTER]).hexdigest() if payload else ""
+
+
+def digest_of_answer(answer: Any) -> str:
+    """Of what a server answered about a part of a key."""
+    return hashlib.sha256(repr(answer).encode()).hexdigest()
 
 
 def _try(pipe: redis.Redis, *command: Any) -> Any:

@@ -136,7 +136,7 @@ class _Importing:
             self.header = reader.header
             typed = partial(scratch.typed, self.connection.db)
             pipeline = Pipeline(wire, self.policy, self.report, typed)
-            self.fit = Fit(wire, typed) if self.dry else None
+            fit = self.fit = Fit(wire, typed) if self.dry else None
             at = 0
             for batch in self._batches(reader):
                 at += len(batch)
@@ -144,8 +144,8 @@ class _Importing:
                     mine = [dump for dump in batch if self._mine(dump.name, type_of_payload(dump.payload))]
                     restore_batch(pipeline, mine, self.policy, self.report, keep=self._keep, dry=self.dry)
                     pipeline.settle()
-                    for dump in mine if self.fit else ():
-                        self.fit.look(dump)
+                    for dump in mine if fit else ():
+                        fit.look(dump)
                     self.looked = at
                     self._tell(at)
 

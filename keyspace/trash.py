@@ -17,6 +17,7 @@ from keyspace.encoding import to_text
 from keyspace.errors import Conflict, NotFound, Problem
 from keyspace.images import Image, digest_of, preview_key, read_expiry, read_kind, take_image, weigh
 from keyspace.models import MadeKey, Once, TrashEntry
+from keyspace.parts import put_back
 from keyspace.servers import Connection
 
 MOST = 500
@@ -80,7 +81,7 @@ def keep(
         server=connection.server.name, db=connection.db, name=name, type=image.type, length=image.length, why=why,
         operation=operation, person=connection.actor.name, user=user if getattr(user, "pk", None) else None,
         expires_at=image.expires_at, payload=payload, dump_size=len(image.payload), stored_size=len(payload),
-        preview=image.preview, left=left,
+        preview=image.preview, left=left, part=image.ask is not None,
     )  # fmt: skip
     prune(keeping=entry.id)
     return entry
@@ -150,6 +151,8 @@ def undo_change(connection: Connection, name: bytes, *, entry_id: uuid.UUID) -> 
     Raises NotFound, Conflict when it changed since, TimePassed.
     """
     entry = _entry_of(connection, name, entry_id)
+    if entry.part:
+        return _put_part(connection, name, entry, left=entry.left)
     if not entry.left:
         return _put(connection, name, entry, replace=False, persist=False)
     with connection.redis.pipeline(transaction=True) as pipe:
@@ -173,7 +176,19 @@ def restore_key(
 
     Raises NotFound, KeyExists unless `replace` (the newer key then goes into the trash), TimePassed.
     """
-    return _put(connection, name, _entry_of(connection, name, entry_id), replace=replace, persist=persist)
+    entry = _entry_of(connection, name, entry_id)
+    if entry.part:
+        return _put_part(connection, name, entry, left="")
+    return _put(connection, name, entry, replace=replace, persist=persist)
+
+
+def _put_part(connection: Connection, name: bytes, entry: TrashEntry, *, left: str) -> Restored:
+    """One part of a key as it was; the rest of it, and its TTL, stay as they are now."""
+    with connection.redis.pipeline(transaction=True) as pipe:
+        pipe.watch(name)
+        put_back(pipe, name, kind=entry.type, payload=_payload(entry), left=left)
+        _execute(pipe)
+    return _restored(entry, name)
 
 
 def _entry_of(connection: Connection, name: bytes, entry_id: uuid.UUID) -> TrashEntry:

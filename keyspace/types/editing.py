@@ -17,6 +17,7 @@ from redis.client import Pipeline
 
 from keyspace.decoders import encode_value
 from keyspace.encoding import from_key_id, from_text, to_text
+from keyspace.wire import Command
 
 MAX_NAME_CHARS = 100_000
 MAX_TEXT = 4 * 1024 * 1024
@@ -82,6 +83,15 @@ class Edit(forms.Form):
 
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         """Queue the commands. `before` has the subject's value; the first answer is what `sentence` and `facts` go by."""
+        raise NotImplementedError
+
+    def part(self, name: bytes) -> Command | None:
+        """The one question that tells all this changes, so that it can be undone in a collection too large to be kept whole; None where
+        there is none. Asked after `read_subject`."""
+        return None
+
+    def put_back(self, name: bytes, held: Any) -> list[Command]:
+        """The commands after which `part` answers `held` again."""
         raise NotImplementedError
 
     def sentence(self, answers: list[Any]) -> str:

@@ -9,25 +9,49 @@ from keyspace.errors import BadInput, TooLarge
 from keyspace.types.bounds import WHOLE
 from keyspace.types.editing import Edit, EscapedField, ScoreField, Subject, ValueEdit, is_whole_number
 from keyspace.types.elements import figures
+from keyspace.wire import Command
 
 
-class _OfField(Edit):
+class _OneField(Edit):
+    """A change of one field alone, which `field_name` names."""
+
+    expires_at = 0
+
+    def field_name(self) -> bytes:
+        return self.element_name()
+
+    def part(self, name: bytes) -> Command | None:
+        return ("HGET", name, self.field_name())
+
+    def put_back(self, name: bytes, held: Any) -> list[Command]:
+        if held is None:
+            return [("HDEL", name, self.field_name())]
+        end: Command = ("HPEXPIREAT", name, self.expires_at, "FIELDS", 1, self.field_name())
+        return [("HSET", name, self.field_name(), held), *([end] if self.expires_at else [])]
+
+
+class _OfField(_OneField):
     """An edit of the field that the address names."""
 
     element = True
-    expires_at = 0
+    too_long = False
+    """Whether its value is longer than is read at once."""
+
+    def part(self, name: bytes) -> Command | None:
+        return None if self.too_long else super().part(name)
 
     def read_subject(self, pipe: redis.Redis, name: bytes) -> Subject:
         field = self.element_name()
         length: int = pipe.execute_command("HSTRLEN", name, field)
-        if length > WHOLE and self.reveals:
+        self.too_long = length > WHOLE
+        if self.too_long and self.reveals:
             raise TooLarge(
                 f"The value of this field has {figures(length)} bytes, more than can be edited here."
             )
         if self.supports("HPEXPIRETIME"):
             told = pipe.execute_command("HPEXPIRETIME", name, "FIELDS", 1, field)
             self.expires_at = max(told[0], 0) if told else 0
-        if length > WHOLE:
+        if self.too_long:
             return Subject(None, str(length).encode())
         return Subject(pipe.execute_command("HGET", name, field))
 
@@ -50,11 +74,15 @@ class SetField(ValueEdit, _OfField):
         return {"field": self.element_name()[:200], "length": self.written}
 
 
-class AddField(ValueEdit):
+class AddField(ValueEdit, _OneField):
     slug, label, icon, act, done, creates = "hash-add", "Add field", "plus", "Add", "Added to", True
     guarded = False
     field = EscapedField(label="Field")
     field_order = ("field", "value", "using")
+
+    def field_name(self) -> bytes:
+        name: bytes = self.cleaned_data["field"]
+        return name
 
     def read_subject(self, pipe: redis.Redis, name: bytes) -> Subject:
         if (

@@ -13,6 +13,7 @@ from redis.client import Pipeline
 
 from keyspace.errors import BadInput
 from keyspace.types.editing import Edit, Subject, ValueEdit
+from keyspace.wire import Command
 
 _ENDS = [("tail", "at the tail"), ("head", "at the head")]
 
@@ -73,6 +74,12 @@ class _OfElement(Edit):
 
 class SetElement(ValueEdit, _OfElement):
     slug, label, reveals = "list-set", "Edit", True
+
+    def part(self, name: bytes) -> Command | None:
+        return ("LINDEX", name, self.index())
+
+    def put_back(self, name: bytes, held: Any) -> list[Command]:
+        return [("LSET", name, self.index(), held)]
 
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         data = self.new_bytes()

@@ -6,9 +6,26 @@ import redis
 from redis.client import Pipeline
 
 from keyspace.types.editing import Edit, LinesField, Subject, ValueEdit
+from keyspace.wire import Command
 
 
-class AddMembers(Edit):
+class _Members(Edit):
+    """A change of whether `members_changed` are in the set."""
+
+    def members_changed(self) -> list[bytes]:
+        raise NotImplementedError
+
+    def part(self, name: bytes) -> Command | None:
+        return ("SMISMEMBER", name, *self.members_changed()) if self.supports("SMISMEMBER") else None
+
+    def put_back(self, name: bytes, held: Any) -> list[Command]:
+        were = list(zip(self.members_changed(), held, strict=True))
+        added, removed = [each for each, was in were if was], [each for each, was in were if not was]
+        commands: list[Command] = [("SADD", name, *added)] if added else []
+        return commands + ([("SREM", name, *removed)] if removed else [])
+
+
+class AddMembers(_Members):
     slug, label, icon, act, done, creates, guarded = (
         "set-add",
         "Add members",
@@ -20,6 +37,9 @@ class AddMembers(Edit):
     )
     members = LinesField(label="Members")
 
+    def members_changed(self) -> list[bytes]:
+        return list(dict.fromkeys(self.cleaned_data["members"]))
+
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         pipe.execute_command("SADD", name, *self.cleaned_data["members"])
 
@@ -30,9 +50,12 @@ class AddMembers(Edit):
         return {"added": answers[0], "given": len(self.cleaned_data["members"])}
 
 
-class AddMember(ValueEdit):
+class AddMember(ValueEdit, _Members):
     slug, label, icon, act, done, guarded = "set-add-value", "Add a value", "plus", "Add", "Added to", False
     note = "One member as text, JSON or hex."
+
+    def members_changed(self) -> list[bytes]:
+        return [self.new_bytes()]
 
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         pipe.execute_command("SADD", name, self.new_bytes())
@@ -41,8 +64,11 @@ class AddMember(ValueEdit):
         return {"added": answers[0]}
 
 
-class _OfMember(Edit):
+class _OfMember(_Members):
     element = True
+
+    def members_changed(self) -> list[bytes]:
+        return [self.element_name()]
 
     def read_subject(self, pipe: redis.Redis, name: bytes) -> Subject:
         member = self.element_name()
@@ -51,6 +77,9 @@ class _OfMember(Edit):
 
 class ReplaceMember(ValueEdit, _OfMember):
     slug, label, done, reveals = "set-replace", "Edit", "Replaced a member of", True
+
+    def members_changed(self) -> list[bytes]:
+        return list(dict.fromkeys([self.new_bytes(), self.element_name()]))
 
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         pipe.execute_command("SADD", name, self.new_bytes())

@@ -9,9 +9,25 @@ from redis.client import Pipeline
 from keyspace.errors import BadInput
 from keyspace.types.editing import Edit, EscapedField, ScoreField, Subject
 from keyspace.types.zset_scores import score_text
+from keyspace.wire import Command
 
 
-class AddScored(Edit):
+class _OneScored(Edit):
+    """A change of one member alone, which `member_name` names."""
+
+    def member_name(self) -> bytes:
+        return self.element_name()
+
+    def part(self, name: bytes) -> Command | None:
+        return ("ZSCORE", name, self.member_name())
+
+    def put_back(self, name: bytes, held: Any) -> list[Command]:
+        if held is None:
+            return [("ZREM", name, self.member_name())]
+        return [("ZADD", name, score_text(held), self.member_name())]
+
+
+class AddScored(_OneScored):
     slug, label, icon, act, done, creates, guarded = (
         "zset-add",
         "Add member",
@@ -25,6 +41,10 @@ class AddScored(Edit):
     member = EscapedField(label="Member")
     score = ScoreField(label="Score", initial="0", help_text="A number with up to 17 digits, inf or -inf.")
 
+    def member_name(self) -> bytes:
+        name: bytes = self.cleaned_data["member"]
+        return name
+
     def read_subject(self, pipe: redis.Redis, name: bytes) -> Subject:
         new = self.is_bound and not self.creating
         if new and pipe.execute_command("ZSCORE", name, self.cleaned_data["member"]) is not None:
@@ -37,7 +57,7 @@ class AddScored(Edit):
         pipe.execute_command("ZADD", name, "NX", self.cleaned_data["score"], self.cleaned_data["member"])
 
 
-class _OfScored(Edit):
+class _OfScored(_OneScored):
     element = True
 
     def read_subject(self, pipe: redis.Redis, name: bytes) -> Subject:

@@ -1,11 +1,15 @@
 """Dialogs that change keys: what is offered to whom, conflicts, undo, once, and bytes that are not UTF-8."""
 
+import gzip
 import html
 import json
+import pickle
 import re
 from urllib.parse import quote
 
+import msgpack
 import pytest
+import zstandard
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
@@ -82,6 +86,35 @@ def test_bytes_come_back_as_they_were(edit, operator_client, redis, using):
     assert hidden(dialog, "using") == using
     answer = edit("string-set", value=typed(dialog), using=using)
     assert answer.status_code == 200 and redis.get(NAME) == value
+
+
+@pytest.mark.parametrize(
+    ("encode", "decode", "using"),
+    [
+        (msgpack.packb, msgpack.unpackb, "msgpack"),
+        (lambda value: gzip.compress(json.dumps(value).encode()), lambda data: json.loads(gzip.decompress(data)), "gzip+json"),
+        (lambda value: zstandard.compress(msgpack.packb(value)), lambda data: msgpack.unpackb(zstandard.decompress(data)), "zstd+msgpack"),
+    ],
+)  # fmt: skip
+def test_a_value_seen_through_a_decoder_is_edited_in_that_form_and_written_back_in_the_same(
+    edit, operator_client, redis, encode, decode, using
+):
+    redis.set(NAME, encode({"paid": False, "lines": [1, 2]}))
+    dialog = operator_client.get(place("key_edit", "string-set"))
+    assert hidden(dialog, "using") == using and '"paid": false' in typed(dialog)
+    answer = edit("string-set", value=typed(dialog).replace("false", "true"), using=using)
+    assert answer.status_code == 200 and decode(redis.get(NAME)) == {"paid": True, "lines": [1, 2]}
+
+
+def test_a_form_that_cannot_be_written_back_says_so_and_offers_bytes(edit, operator_client, redis):
+    """A pickle is listed, never loaded; so there is no way back from the list."""
+    value = pickle.dumps({"a": 1})
+    redis.set(NAME, value)
+    dialog = operator_client.get(place("key_edit", "string-set"))
+    assert "could not be written back exactly, so its bytes are edited" in page_of(dialog)
+    assert hidden(dialog, "using") == "text"
+    assert edit("string-set", value=typed(dialog) + "!", using="text").status_code == 200
+    assert redis.get(NAME) == value + b"!"
 
 
 def test_a_conflict_shows_both_and_three_ways_on(operator_client, redis):

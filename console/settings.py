@@ -216,6 +216,8 @@ OPEN_BACKUPS, OPEN_BACKUP_MINUTES = (
 )
 BACKUP_UPLOAD_BYTES = env.int("CONSOLE_BACKUP_UPLOAD_BYTES", 64 * 1024**3)
 JOBS_URL = env.str("CONSOLE_JOBS_URL", "")
+# Days after which a job that has ended goes, with its report; 0: never.
+JOB_DAYS = env.int("CONSOLE_JOB_DAYS", 90)
 
 LANGUAGE_CODE, TIME_ZONE, USE_I18N, USE_TZ = "en", env.str("TZ", "UTC") or "UTC", False, True
 # A value in an editor (1 MiB of text) may be written as three characters a byte; larger ones come as files.

@@ -33,13 +33,14 @@ class LostClaim(Exception):
 @dataclass(frozen=True)
 class JobKind:
     """What a kind of job does. A `resumable` one starts again from its checkpoint after a crash; `on_interrupt` cleans up
-    after one that is not, or that was cancelled before it began."""
+    after one that is not, or that was cancelled before it began; `on_remove` when the row goes, after a while."""
 
     name: str
     permission: Permission
     run: "Callable[[Run], dict[str, Any] | None]"
     resumable: bool = False
     on_interrupt: Callable[[Job], None] | None = None
+    on_remove: Callable[[Job], None] | None = None
 
 
 KINDS: dict[str, JobKind] = {}
@@ -51,13 +52,14 @@ def job(
     permission: Permission,
     resumable: bool = False,
     on_interrupt: Callable[[Job], None] | None = None,
+    on_remove: Callable[[Job], None] | None = None,
 ) -> Callable[["Callable[[Run], dict[str, Any] | None]"], "Callable[[Run], dict[str, Any] | None]"]:
     """Declare a kind of job; the decorated function is run by a worker with a Run."""
 
     def declare(
         function: "Callable[[Run], dict[str, Any] | None]",
     ) -> "Callable[[Run], dict[str, Any] | None]":
-        KINDS[name] = JobKind(name, permission, function, resumable, on_interrupt)
+        KINDS[name] = JobKind(name, permission, function, resumable, on_interrupt, on_remove)
         return function
 
     return declare

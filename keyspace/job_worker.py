@@ -219,7 +219,7 @@ class Worker:
         self._consumer.stop()
 
     def _tick(self) -> None:
-        from keyspace import audit_check, audit_retention
+        from keyspace import audit_check, audit_retention, exports, imports, job_retention
         from keyspace.backups import schedule
 
         chores = (
@@ -228,6 +228,9 @@ class Worker:
             schedule.close_idle,
             audit_retention.purge_audit,
             audit_check.verify_some,
+            job_retention.purge_jobs,
+            exports.remove_old_exports,
+            imports.remove_old_imports,
         )
         while not self._stopped.wait(5):
             for chore in chores:

@@ -179,7 +179,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     def _answer(self, kind: str, **content: Any) -> None:
         if self.live is not None:
-            self.live.viewer.offer(Frame(encode_json({"t": kind, **content}).encode()))
+            self.live.viewer.offer(Frame(encode_json({"t": kind, **content})))
 
     async def _tell_problem(self, error: BaseException) -> None:
         problem = _problem(error)
@@ -189,9 +189,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """The last frame says why, then the socket closes."""
         problem = _problem(error)
         await self.send(
-            bytes_data=encode_json(
-                {"t": "end", "sentence": problem.sentence, "advice": problem.advice}
-            ).encode()
+            bytes_data=encode_json({"t": "end", "sentence": problem.sentence, "advice": problem.advice})
         )
         code = {401: SIGN_IN, 429: TOO_MANY}.get(
             problem.status, NOT_ALLOWED if problem.status < 500 else 1011

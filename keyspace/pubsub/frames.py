@@ -7,12 +7,14 @@ number to ask for the whole by. Times are milliseconds since 1970.
 """
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from keyspace.pubsub.filters import Message
 from keyspace.pubsub.subscriptions import text_of
 from keyspace.pubsub.viewers import Counts, Frame, encode_json
 
+_CHANNEL, _SUBSCRIPTION, _PAYLOAD = itemgetter(-2), itemgetter(0, 1), itemgetter(-1)
 CUT = 4096  # bytes of a payload that are sent unasked
 _KINDS = {b"message": "channel", b"pmessage": "pattern", b"smessage": "shard"}
 Runs = list[tuple[int, list[Message]]]  # messages by the millisecond they arrived in
@@ -22,8 +24,8 @@ Keep = Callable[[Message], int]  # keeps a whole payload for a while; its number
 def batch_frame(runs: Runs, counts: Counts, keep: Keep) -> Frame:
     """The frame of these messages; `counts` is what it adds."""
     messages = [message for _, part in runs for message in part]
-    channels, c = _column([message[-2] for message in messages])
-    subs, s = _column([(message[0], message[1]) for message in messages])
+    channels, c = _column(list(map(_CHANNEL, messages)))
+    subs, s = _column(list(map(_SUBSCRIPTION, messages)))
     payloads, big = _payloads(messages, keep)
     content = {
         "t": "batch", "received": counts.received, "matched": counts.matched, "buffer": counts.buffer,
@@ -31,7 +33,7 @@ def batch_frame(runs: Runs, counts: Counts, keep: Keep) -> Frame:
         "channels": [text_of(channel) for channel in channels], "c": c,
         "subs": [[_KINDS[kind], text_of(name)] for kind, name in subs], "s": s, "p": payloads, "big": big,
     }  # fmt: skip
-    return Frame(encode_json(content).encode(), counts)
+    return Frame(encode_json(content), counts)
 
 
 def _column(values: list[Any]) -> tuple[list[Any], Any]:
@@ -44,7 +46,7 @@ def _column(values: list[Any]) -> tuple[list[Any], Any]:
 
 
 def _payloads(messages: list[Message], keep: Keep) -> tuple[list[str], list[list[int]]]:
-    payloads = [message[-1] for message in messages]
+    payloads = list(map(_PAYLOAD, messages))
     if max(map(len, payloads), default=0) <= CUT:
         return [payload.decode("utf-8", "surrogateescape") for payload in payloads], []
     texts, big = [], []

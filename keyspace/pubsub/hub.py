@@ -76,7 +76,8 @@ class Hub:
         seconds, self._bytes = self._pace.earn(), 0
         for view in self.views.values():
             view.flush(seconds=max(0.001, seconds / len(self.views)))
-        self._pace.spend(sum(view.demand for view in self.views.values()))
+        views = self.views.values()
+        self._pace.spend(sum(view.demand for view in views), sum(view.wanted for view in views))
 
     def _start(self) -> None:
         if self._closing is not None:

@@ -9,6 +9,7 @@ from django.conf import settings
 _DEFAULTS: dict[str, Any] = {
     "SOCKETS_PER_PERSON": 20,  # open at once, a console process
     "SUBSCRIPTIONS": 200,  # a socket
+    "WHOLE_RATE": 150_000,  # messages a second of a server that are shown whole; a faster stream is sampled
     "QUEUE_BYTES": 8 * 1024 * 1024,  # that wait for one slow browser
     "RECHECK_SECONDS": 15,  # between two looks at session and grants
     "RECORDING_SECONDS": 3600,  # longest recording

@@ -68,7 +68,7 @@ class Live:
             raise NotFound(
                 "This payload is not buffered any more.", "Record the channel to keep whole payloads."
             )
-        return encode_json({"t": "whole", "id": number, "p": text_of(message[-1])}).encode()
+        return encode_json({"t": "whole", "id": number, "p": text_of(message[-1])})
 
     def frames(self) -> AsyncIterator[bytes]:
         return self.viewer.frames()

@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import hiredis
 
 from keyspace.errors import explain
+from keyspace.pubsub.filters import Message
 from keyspace.pubsub.link import Link, now_ms
 from keyspace.pubsub.subscriptions import Kind, Subscription
 from keyspace.pubsub.viewers import Frame, control_frame
@@ -17,6 +20,18 @@ from keyspace.servers import Endpoint
 
 ASK_AGAIN = 1.0  # seconds after which the shard channels of a lost node are looked for elsewhere
 _MESSAGE = {Kind.CHANNEL: b"message", Kind.PATTERN: b"pmessage", Kind.SHARD: b"smessage"}
+_MESSAGES = frozenset(_MESSAGE.values())
+_HEAD, _PAYLOAD = itemgetter(0, 1), itemgetter(-1)
+
+
+def _head_of(subscription: Subscription) -> tuple[bytes, bytes]:
+    """The first two words of its messages."""
+    return _MESSAGE[subscription.kind], subscription.name
+
+
+def _head_of_any(reply: Any) -> tuple[Any, Any]:
+    """As _HEAD, also for errors and whatever else is no message."""
+    return (reply[0], reply[1]) if type(reply) is list else (None, None)
 
 
 @dataclass(slots=True)
@@ -29,6 +44,15 @@ class Route:
     bytes: int = 0
     problem: str = ""  # why the server refused it
 
+    def take(self, run: list[Message]) -> int:
+        """Count these messages and hand them to every view; the bytes of payload they brought."""
+        size = sum(map(len, map(_PAYLOAD, run)))
+        self.messages += len(run)
+        self.bytes += size
+        for view in self.views:
+            view.inbox += run
+        return size
+
 
 class Routes:
     """The links to one server (in a cluster one more a node with shard channels) and the subscriptions they carry.
@@ -40,7 +64,7 @@ class Routes:
         self.endpoint, self.on_arrival = endpoint, on_arrival
         self.links: dict[str, Link] = {}
         self._routes: dict[Subscription, Route] = {}
-        self._tables: dict[bytes, dict[bytes, Route]] = {message: {} for message in _MESSAGE.values()}
+        self._table: dict[tuple[bytes, bytes], Route] = {}  # by the first two words of a message
         self._adrift: dict[Subscription, int] = {}  # shard channels of a lost node, since when (ms)
 
     def add(self, view: View) -> None:
@@ -49,7 +73,7 @@ class Routes:
             if route is None:
                 link = self._link(self.endpoint)
                 route = self._routes[subscription] = Route(link)
-                self._tables[_MESSAGE[subscription.kind]][subscription.name] = route
+                self._table[_head_of(subscription)] = route
                 link.subscribe(subscription)
             route.views.append(view)
 
@@ -59,7 +83,7 @@ class Routes:
             route = self._routes[subscription]
             route.views.remove(view)
             if not route.views:
-                del self._routes[subscription], self._tables[_MESSAGE[subscription.kind]][subscription.name]
+                del self._routes[subscription], self._table[_head_of(subscription)]
                 self._adrift.pop(subscription, None)
                 route.link.unsubscribe(subscription)
                 self._drop_unused(route.link)
@@ -96,24 +120,18 @@ class Routes:
     # what the links tell
 
     def on_replies(self, link: Link, replies: Replies) -> None:
-        """The hot path: one dictionary and one append a message and view."""
-        tables, control, size = self._tables, None, 0
-        for reply in replies:
-            table = tables.get(reply[0]) if type(reply) is list else None
-            if table is None:
-                control = control or []
-                control.append(reply)
-                continue
-            route = table.get(reply[1])
+        """The hot path. Neighbours of one subscription are counted and handed over together; what is no message comes last."""
+        control: Replies = []
+        size = 0
+        for head, group in groupby(replies, _HEAD if set(map(type, replies)) == {list} else _head_of_any):
+            run = list(group)
+            route = self._table.get(head)
             if route is not None:
-                length = len(reply[-1])
-                size += length
-                route.messages += 1
-                route.bytes += length
-                for view in route.views:
-                    view.inbox.append(reply)
+                size += route.take(run)
+            elif head[0] not in _MESSAGES:
+                control += run
         self.on_arrival(size)
-        for reply in control or ():
+        for reply in control:
             link.control(reply)
 
     def on_subscribed(self, link: Link, subscription: Subscription) -> None:

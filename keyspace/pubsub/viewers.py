@@ -8,8 +8,18 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-encode_json = json.JSONEncoder(ensure_ascii=True, check_circular=False, separators=(",", ":")).encode
+import orjson
+
+_encode_any = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 MAX_QUEUED = 8 * 1024 * 1024
+
+
+def encode_json(content: Any) -> bytes:
+    """orjson takes a quarter of the time of json, but refuses the lone surrogates that stand for bytes which are no text."""
+    try:
+        return orjson.dumps(content)
+    except TypeError:
+        return _encode_any(content).encode()
 
 
 @dataclass(slots=True)
@@ -51,7 +61,7 @@ class Frame:
 
 
 def control_frame(kind: str, *, droppable: bool = False, **content: Any) -> Frame:
-    return Frame(encode_json({"t": kind, **content}).encode(), droppable=droppable)
+    return Frame(encode_json({"t": kind, **content}), droppable=droppable)
 
 
 class Viewer:

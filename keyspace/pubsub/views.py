@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from operator import itemgetter
 from typing import Protocol
 
 from keyspace.pubsub.filters import Filter, Message
@@ -14,6 +15,9 @@ Totals = dict[Subscription, tuple[int, int]]  # messages and bytes since the sub
 ViewKey = tuple[frozenset[Subscription], Filter, Guard]
 TOO_SLOW = "the filter had no time for them"
 TOP_CHANNELS = 8  # that a tick names; the others are summed
+
+
+_CHANNEL = itemgetter(-2)
 
 
 class Recorder(Protocol):
@@ -39,6 +43,7 @@ class View:
         self._guarded = not self.guard.open
         self.cost = 1e-6  # seconds that encoding a message took lately
         self.demand = 0.0  # seconds that encoding all of the last flush would have taken
+        self.wanted = 0  # messages of the last flush that viewers were to see
 
     @property
     def idle(self) -> bool:
@@ -51,7 +56,7 @@ class View:
 
     def flush(self, *, seconds: float) -> None:
         """Turn the inbox into a frame that should not cost more than `seconds`; what does not fit is dropped and counted."""
-        self.demand = 0.0
+        self.demand, self.wanted = 0.0, 0
         if not self._marks:
             return
         runs, counts = self._select(time.perf_counter() + seconds)
@@ -60,7 +65,7 @@ class View:
             if counts.slow_filter:
                 recorder.gap(TOO_SLOW, since=runs[0][0], until=runs[-1][0], messages=counts.slow_filter)
         if self.viewers and counts.received:
-            self.demand = counts.matched * self.cost
+            self.demand, self.wanted = counts.matched * self.cost, counts.matched
             self._shed(runs, counts, self.quota(seconds, self.cost))
             self._show(runs, counts)
 
@@ -84,7 +89,7 @@ class View:
             if self._guarded:
                 part = [message for message in part if self.guard.lets_through(message)]
             counts.received += len(part)
-            self._by_channel.update([message[-2] for message in part])
+            self._by_channel.update(map(_CHANNEL, part))
             if self.filter:
                 part, slow = self.filter.select(part) if time.perf_counter() < deadline else ([], len(part))
                 counts.slow_filter += slow

@@ -57,8 +57,10 @@ def test_backup_from_trigger_to_undo(
 
     page.goto(console.url("/servers/test/backups/"))
     row.get_by_role("button", name="Compare").click()
-    expect(page.get_by_text("Changed: the first 1")).to_be_visible(timeout=20_000)
-    expect(page.get_by_role("cell", name="hello")).to_be_visible()
+    page.get_by_role("link", name="Key by key, with what changed").click(timeout=20_000)
+    page.get_by_role("link", name="greeting").click()
+    expect(page.locator("del")).to_have_text("hello")
+    expect(page.locator("ins")).to_have_text("changed")
 
     page.goto(console.url("/servers/test/backups/"))
     row.get_by_role("link", name="Restore").click()
@@ -77,7 +79,7 @@ def test_backup_from_trigger_to_undo(
 
     undo.click()
     page.wait_for_url("**/jobs/*/")
-    expect(page.get_by_text("Restored")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Put back")).to_be_visible(timeout=20_000)
     assert redis.get("greeting") == b"changed"
 
 

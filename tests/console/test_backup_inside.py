@@ -1,4 +1,4 @@
-"""The statistics page of a backup: by role, while it runs, with and without a result."""
+"""The pages about what is in a backup: statistics by role, while they run, with and without a result; a comparison key by key."""
 
 from collections.abc import Callable
 from typing import Any
@@ -65,3 +65,29 @@ def test_only_admins(
         address("backup_statistics", backup)
         not in viewer_client.get(address("backup", backup)).content.decode()
     )
+
+
+def test_a_comparison_key_by_key(
+    backup: Backup, redis: Any, admin_client: Client, viewer_client: Client
+) -> None:
+    redis.mset({"plain": "<i>3", b"new\xff:1": 1})
+    admin_client.post(address("backup_compare", backup))
+    job = Job.objects.get(kind="compare_backup")
+    job_worker.run_job(job.pk)
+    report = admin_client.get(reverse("job", args=[job.pk])).content.decode()
+    added = reverse("backup_compared", args=["test", backup.pk, job.pk, "added"])
+    changed = reverse("backup_compared", args=["test", backup.pk, job.pk, "changed"])
+    key = reverse("backup_compared_key", args=["test", backup.pk, job.pk, 0, b"plain"])
+    assert added in report and changed in report
+    assert "new\\xff:1" in admin_client.get(added).content.decode()
+    assert "new\\xff:1" in admin_client.get(added, {"prefix": "bmV3_zo"}).content.decode()
+    assert "There are none" in admin_client.get(added, {"prefix": "~"}).content.decode()
+    assert key in admin_client.get(changed).content.decode()
+    page = admin_client.get(key).content.decode()
+    assert "<del>2</del><ins>&lt;i&gt;3</ins>" in page
+    for bad in ({"start": "-1"}, {"start": "x"}, {"prefix": "%"}):
+        assert admin_client.get(added, bad).status_code == 400, bad
+    assert admin_client.get(added, {"start": "999999999"}).status_code == 200
+    assert admin_client.get(added.replace("added", "other")).status_code == 400
+    for url in (added, changed, key):
+        assert viewer_client.get(url).status_code == 403

@@ -58,6 +58,10 @@ class Shown:
     told: str
 
 
+TOO_LONG = Shown("", "", [], "This value is too long for the editor.")
+"""It has no form to be typed in; a file may take its place."""
+
+
 def show_value(data: bytes, asked: str) -> Shown:
     """The value in the form that was asked for, else as it is recognised, if that can be written back exactly; else as text or hex."""
     found = decode_value(data, asked or None, limits=SHOWN)
@@ -68,9 +72,7 @@ def show_value(data: bytes, asked: str) -> Shown:
     told = "" if found.using in usable else _why_not(found)
     chosen = usable.get(found.using) or usable.get("text") or usable.get("hex")
     if chosen is None:
-        return Shown(
-            "", "", [], "This value is too long for the editor: download it, change it, and upload the file."
-        )
+        return TOO_LONG
     return Shown(chosen.text, chosen.using, [(using, read.label) for using, read in usable.items()], told)
 
 

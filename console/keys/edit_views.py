@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.actors import connect
 from console.keys.edit_answers import done, trash_undo
-from console.keys.edit_forms import PLAIN, SHOWN, Shown, read_seen, show_value, sign_seen
+from console.keys.edit_forms import PLAIN, SHOWN, TOO_LONG, Shown, read_seen, show_value, sign_seen
 from keyspace import edits
 from keyspace.decoders import decode_value
 from keyspace.encoding import from_key_id, to_text
@@ -110,9 +110,7 @@ def _fill(form: ValueEdit, value: bytes | None, using: str) -> Shown | None:
         form.initial["using"] = "text"
         return None
     if value is None:
-        return Shown(
-            "", "", [], "This value is too long for the editor: download it, change it, and upload the file."
-        )
+        return TOO_LONG
     shown = show_value(value, form.fixed_using or using)
     form.initial.update(value=shown.text, using=shown.using)
     return shown
@@ -124,8 +122,14 @@ def _context(request: HttpRequest, connection: Connection, name: bytes, form: Ed
         "connection": connection, "name": name, "form": form, "query": f"?{query}" if query else "", "plain": PLAIN,
         "value_field": form["value"] if isinstance(form, ValueEdit) else None,
         "fields": [field for field in form.visible_fields() if field.name != "value"],
-        "element": form.told_element(), "beside": _beside(connection, form),
+        "element": form.told_element(), "beside": _beside(connection, form), "upload": _upload(form),
     }  # fmt: skip
+
+
+def _upload(form: Edit) -> str:
+    """The change that puts a file in the place of the same value; "" where there is none."""
+    slug = f"{form.slug.partition('-')[0]}-upload"
+    return slug if slug in edits.EDITS else ""
 
 
 def _beside(connection: Connection, form: Edit) -> list[type[Edit]]:

@@ -17,11 +17,14 @@ from redis.client import Pipeline
 
 from keyspace.decoders import encode_value
 from keyspace.encoding import from_key_id, from_text, to_text
+from keyspace.types.elements import figures
 from keyspace.wire import Command
 
 MAX_NAME_CHARS = 100_000
 MAX_TEXT = 4 * 1024 * 1024
 """Characters that a form takes as text; larger values come as files."""
+LARGEST = 64 * 1024 * 1024
+"""Bytes up to which a value can be edited or uploaded."""
 _NUMBER = re.compile(r"[+-]?(inf(inity)?|(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?)\Z", re.IGNORECASE)
 INT64 = 2**63
 
@@ -200,6 +203,29 @@ class ValueEdit(Edit):
             self.fixed_using or self.cleaned_data["using"] or "text",
             like=self.before or b"",
         )
+
+
+class FileEdit(Edit):
+    """An edit that writes the bytes of a file, which the form `file` takes."""
+
+    file = forms.FileField(
+        label="File", help_text="Up to 64 MB; its bytes become the value as they are.", allow_empty_file=True
+    )
+
+    def clean_file(self) -> Any:
+        file = self.cleaned_data["file"]
+        if file.size > LARGEST:
+            raise forms.ValidationError(
+                f"The file has {figures(file.size)} bytes; up to {figures(LARGEST)} are taken."
+            )
+        return file
+
+    def new_bytes(self) -> bytes:
+        """The file, also when the change is tried a second time."""
+        file = self.cleaned_data["file"]
+        file.seek(0)
+        data: bytes = file.read()
+        return data
 
 
 def is_whole_number(text: str) -> bool:

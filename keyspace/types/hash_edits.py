@@ -7,7 +7,15 @@ from redis.client import Pipeline
 
 from keyspace.errors import BadInput, TooLarge
 from keyspace.types.bounds import WHOLE
-from keyspace.types.editing import Edit, EscapedField, ScoreField, Subject, ValueEdit, is_whole_number
+from keyspace.types.editing import (
+    Edit,
+    EscapedField,
+    FileEdit,
+    ScoreField,
+    Subject,
+    ValueEdit,
+    is_whole_number,
+)
 from keyspace.types.elements import figures
 from keyspace.wire import Command
 
@@ -72,6 +80,23 @@ class SetField(ValueEdit, _OfField):
 
     def facts(self, answers: list[Any]) -> dict[str, Any]:
         return {"field": self.element_name()[:200], "length": self.written}
+
+
+class UploadField(FileEdit, _OfField):
+    slug, label, icon, act, done = (
+        "hash-upload",
+        "Replace by a file",
+        "upload",
+        "Upload",
+        "Replaced a field of",
+    )
+
+    def apply(self, pipe: Pipeline, name: bytes) -> None:
+        pipe.execute_command("HSET", name, self.element_name(), self.new_bytes())
+        self.keep_ttl(pipe, name)
+
+    def facts(self, answers: list[Any]) -> dict[str, Any]:
+        return {"field": self.element_name()[:200], "length": self.cleaned_data["file"].size}
 
 
 class AddField(ValueEdit, _OneField):
@@ -143,4 +168,4 @@ class IncrementField(_OfField):
         return {"field": self.element_name()[:200]}
 
 
-HASH_EDITS = (AddField, SetField, IncrementField, DeleteField)
+HASH_EDITS = (AddField, SetField, UploadField, IncrementField, DeleteField)

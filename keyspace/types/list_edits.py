@@ -12,7 +12,7 @@ from django import forms
 from redis.client import Pipeline
 
 from keyspace.errors import BadInput
-from keyspace.types.editing import Edit, Subject, ValueEdit
+from keyspace.types.editing import Edit, FileEdit, Subject, ValueEdit
 from keyspace.wire import Command
 
 _ENDS = [("tail", "at the tail"), ("head", "at the head")]
@@ -90,6 +90,22 @@ class SetElement(ValueEdit, _OfElement):
         return {"index": self.index(), "length": self.written}
 
 
+class UploadElement(FileEdit, _OfElement):
+    slug, label, icon, act, done = (
+        "list-upload",
+        "Replace by a file",
+        "upload",
+        "Upload",
+        "Replaced an element of",
+    )
+
+    def apply(self, pipe: Pipeline, name: bytes) -> None:
+        pipe.execute_command("LSET", name, self.index(), self.new_bytes())
+
+    def facts(self, answers: list[Any]) -> dict[str, Any]:
+        return {"index": self.index(), "length": self.cleaned_data["file"].size}
+
+
 class InsertElement(ValueEdit, _OfElement):
     slug, label, icon, act, done = (
         "list-insert",
@@ -155,4 +171,4 @@ class TrimList(Edit):
         return {"kept": self.cleaned_data["keep"]}
 
 
-LIST_EDITS = (Push, SetElement, InsertElement, RemoveElement, TrimList)
+LIST_EDITS = (Push, SetElement, UploadElement, InsertElement, RemoveElement, TrimList)

@@ -8,11 +8,18 @@ from redis.client import Pipeline
 
 from keyspace.errors import BadInput, TooLarge
 from keyspace.types.bounds import WHOLE
-from keyspace.types.editing import Edit, LinesField, ScoreField, Subject, ValueEdit, is_whole_number
+from keyspace.types.editing import (
+    LARGEST,
+    Edit,
+    FileEdit,
+    LinesField,
+    ScoreField,
+    Subject,
+    ValueEdit,
+    is_whole_number,
+)
 from keyspace.types.elements import figures
 
-LARGEST = 64 * 1024 * 1024
-"""Bytes up to which a string can be edited or uploaded."""
 _ENDS = 64 * 1024
 MAX_BITS = 8 * 1024 * 1024 * 8
 """Bits that one edit sets or clears."""
@@ -52,26 +59,15 @@ class SetString(ValueEdit):
         return {"length": self.written}
 
 
-class UploadString(Edit):
+class UploadString(FileEdit):
     slug, label, icon, act, done = "string-upload", "Replace by a file", "upload", "Upload", "Replaced"
     creates, made = True, "string from a file"
-    file = forms.FileField(
-        label="File", help_text="Up to 64 MB; its bytes become the value as they are.", allow_empty_file=True
-    )
-
-    def clean_file(self) -> Any:
-        file = self.cleaned_data["file"]
-        if file.size > LARGEST:
-            raise forms.ValidationError(
-                f"The file has {figures(file.size)} bytes; up to {figures(LARGEST)} are taken."
-            )
-        return file
 
     def read_subject(self, pipe: redis.Redis, name: bytes) -> Subject:
         return read_string(pipe, name)
 
     def apply(self, pipe: Pipeline, name: bytes) -> None:
-        _write(pipe, name, self.cleaned_data["file"].read(), self.creating)
+        _write(pipe, name, self.new_bytes(), self.creating)
 
     def facts(self, answers: list[Any]) -> dict[str, Any]:
         return {"length": self.cleaned_data["file"].size}

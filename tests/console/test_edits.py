@@ -204,6 +204,26 @@ def test_a_file_is_uploaded_as_it_is(edit, redis):
     assert redis.get(NAME) == b"\x00\xff\r\n"
 
 
+@pytest.mark.parametrize(
+    ("slug", "element", "write"),
+    [
+        ("string-set", "", lambda redis, value: redis.set(NAME, value)),
+        ("hash-set", key_id(b"f"), lambda redis, value: redis.hset(NAME, "f", value)),
+        ("list-set", "0", lambda redis, value: redis.rpush(NAME, value)),
+    ],
+)
+def test_a_value_too_long_for_the_editor_offers_a_file_instead(
+    edit, operator_client, redis, slug, element, write
+):
+    write(redis, "x" * (1024 * 1024 + 1))
+    page = page_of(operator_client.get(place("key_edit", slug), {"element": element}))
+    upload = slug.replace("set", "upload")
+    assert "too long for the editor" in page and place("key_edit", upload) in page
+    assert "<textarea" not in page and "Save</button>" not in page
+    assert edit(upload, element, file=SimpleUploadedFile("x", b"\xff")).status_code == 200
+    assert b"\xff" in (redis.get(NAME) if slug == "string-set" else redis.dump(NAME))
+
+
 def test_a_value_too_large_to_edit_says_so(operator_client, redis):
     redis.setrange(NAME, 64 * 1024 * 1024, "x")
     assert "can only be read" in page_of(operator_client.get(place("key_edit", "string-set")))

@@ -14,6 +14,7 @@ from keyspace.edits import EDITS, Changed, edit_key, find_edit, open_edit
 from keyspace.encoding import key_id, to_text
 from keyspace.errors import BadInput, Conflict, Denied, NotFound, TooLarge
 from keyspace.models import AuditEntry, TrashEntry
+from keyspace.types import editing
 from keyspace.types.base import Edit
 
 pytestmark = pytest.mark.django_db
@@ -209,7 +210,16 @@ def test_what_cannot_be_undone_says_so_before_it_is_done(connection_as, redis, m
 
 
 def test_every_edit_of_every_type_is_among_the_cases_above_or_below():
-    elsewhere = {"string-upload", "json-set", "json-add", "json-increment", "json-delete", "json-create"}
+    elsewhere = {
+        "string-upload",
+        "hash-upload",
+        "list-upload",
+        "json-set",
+        "json-add",
+        "json-increment",
+        "json-delete",
+        "json-create",
+    }
     assert {case[0] for case in CASES} | elsewhere == set(EDITS)
 
 
@@ -367,14 +377,41 @@ def test_a_string_that_is_too_large_is_read_only_and_says_so(connection_as, redi
         opened(connection_as("operator"), "string-set")
 
 
-def test_a_file_becomes_the_value_as_it_is(connection_as, redis):
-    connection = connection_as("operator")
-    redis.set(NAME, "old", px=TTL)
-    seen = opened(connection, "string-upload").digest
-    edit = find_edit("string-upload")[1]({}, {"file": SimpleUploadedFile("v.bin", b"\xff\r\n\x00" * 70_000)})
+UPLOADS = [
+    ("string-upload", lambda r: r.set(NAME, "old"), "", ("GET", NAME)),
+    ("hash-upload", write_hash, key_id(FIELD), ("HGET", NAME, FIELD)),
+    ("list-upload", write_list, "-1", ("LINDEX", NAME, -1)),
+]
+
+
+@pytest.mark.parametrize(("slug", "write", "element", "asked"), UPLOADS)
+def test_a_file_becomes_the_value_as_it_is(any_operator, any_redis, slug, write, element, asked):
+    write(any_redis)
+    any_redis.pexpire(NAME, TTL)
+    before = any_redis.execute_command(*asked)
+    data = b"\xff\r\n\x00" * 70_000
+    edit = find_edit(slug)[1]({}, {"file": SimpleUploadedFile("v.bin", data)}, element=element)
     assert edit.is_valid()
-    edit_key(connection, NAME, edit=edit, seen=seen)
-    assert redis.get(NAME) == b"\xff\r\n\x00" * 70_000 and redis.pttl(NAME) > 0
+    seen = opened(any_operator, slug, element).digest
+    done = edit_key(any_operator, NAME, edit=edit, seen=seen)
+    assert any_redis.execute_command(*asked) == data and any_redis.pttl(NAME) > 0
+    trash.undo_change(any_operator, NAME, entry_id=uuid.UUID(done.entry))
+    assert any_redis.execute_command(*asked) == before
+    any_redis.delete(NAME)
+    write(any_redis)
+    {
+        "string": any_redis.set,
+        "hash": lambda name, to: any_redis.hset(name, FIELD, to),
+        "list": lambda name, to: any_redis.lset(name, -1, to),
+    }[slug.partition("-")[0]](NAME, "theirs")
+    with pytest.raises(Changed):
+        edit_key(any_operator, NAME, edit=edit, seen=seen)
+
+
+def test_a_file_too_large_is_refused(monkeypatch):
+    monkeypatch.setattr(editing, "LARGEST", 10)
+    edit = find_edit("hash-upload")[1]({}, {"file": SimpleUploadedFile("v.bin", b"x" * 11)}, element="")
+    assert not edit.is_valid() and "up to 10 are taken" in edit.errors["file"][0]
 
 
 @pytest.mark.parametrize("role", ["viewer"])

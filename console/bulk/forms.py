@@ -27,11 +27,11 @@ def parse_size(text: str) -> int:
 
 
 class _Worded(forms.CharField):
-    """A text that `parse` reads; its Problem is the field's error. Empty: 0."""
+    """A text that `parse` reads; its Problem is the field's error. Empty: 0. `needed`: by what it stands for, so not called optional."""
 
-    def __init__(self, parse: Any, **more: Any) -> None:
+    def __init__(self, parse: Any, *, needed: bool = False, **more: Any) -> None:
         super().__init__(required=False, max_length=64, **more)
-        self._parse = parse
+        self._parse, self.may_be_empty = parse, needed
 
     def clean(self, value: Any) -> int:
         text = super().clean(value)
@@ -142,7 +142,7 @@ class OrderForm(SpeedForm):
     """What to do to the keys of a dry run; the template shows the fields that `do` needs."""
 
     do = forms.ChoiceField(choices=list(DO.items()), widget=forms.HiddenInput)
-    ttl = _Worded(parse_duration, label="Duration", help_text="Like 90s, 2h30m or 7d.")
+    ttl = _Worded(parse_duration, needed=True, label="Duration", help_text="Like 90s, 2h30m or 7d.")
     jitter = _Worded(
         parse_duration, label="Jitter",
         help_text="Up to this much is added, other for each key, so that they do not all end at once.",

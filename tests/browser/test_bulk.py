@@ -11,7 +11,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from keyspace import job_worker
-from keyspace.models import Job, Server
+from keyspace.models import Grant, Job, Server
 
 
 @pytest.fixture
@@ -176,3 +176,31 @@ def test_a_viewer_has_no_boxes_and_an_operator_exports(
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
     assert download.value.suggested_filename.endswith(".ksarch")
+
+
+def test_a_selection_is_copied_to_another_server(
+    worker: None,
+    signed_in: Any,
+    console: Any,
+    admin: Any,
+    server_row: Server,
+    redis: Any,
+    new_server: Any,
+    make_server: Any,
+) -> None:
+    other = new_server("redis7")
+    make_server(other, "older")
+    Grant.objects.create(user=admin, role="admin")
+    fill(redis, 20)
+    page = list_of(signed_in, console, admin)
+    page.get_by_label("Select session:7", exact=True).check()
+    page.get_by_label("Select session:9", exact=True).check()
+    page.get_by_role("button", name="Copy…").click()
+    expect(page.get_by_text("2 selected keys")).to_be_visible()
+    page.get_by_label("Server", exact=True).select_option("older")
+    page.get_by_role("button", name="Dry run").click()
+    expect(page.get_by_text("older does not read all that this server dumps")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Copy 2 keys").click()
+    expect(page.get_by_text("2 in readable form")).to_be_visible(timeout=30_000)
+    with other.client() as client:
+        assert sorted(client.keys("*")) == [b"session:7", b"session:9"]

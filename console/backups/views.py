@@ -1,6 +1,5 @@
 """Backups of a server: what it says of its saves, what runs, the history; and what can be done with one of them."""
 
-import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -9,18 +8,16 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from console.actors import connect
-from console.streams import send_chunks
+from console.streams import asked_part, send_chunks
 from keyspace.access import Permission
 from keyspace.backups import services, transfer
 from keyspace.backups.page import get_backups
 from keyspace.errors import BadInput
 from keyspace.models import Job, OpenBackup
 from keyspace.servers import Connection
-
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 
 
 @require_GET
@@ -102,21 +99,20 @@ def delete(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpRespo
     return redirect("backups", server=server)
 
 
-@require_GET
+@require_safe
 def download(request: HttpRequest, server: str, backup_id: uuid.UUID, number: int) -> HttpResponseBase:
-    """The file, or the part of it that a Range header asks for."""
+    """The file, or the part of it that a Range header asks for: a broken download goes on where it was."""
     file = transfer.download_backup(connect(request, server), backup_id=str(backup_id), number=number)
-    first, last, status = 0, file.size - 1, 200
-    asked = _RANGE.match(request.headers.get("Range", ""))
-    if asked:
-        first, last, status = int(asked[1]), min(int(asked[2] or last), last), 206
-        if first > last:
-            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.size}"})
-    chunks = file.chunks(first, last)
-    response = send_chunks(request, chunks, name=file.name, size=last - first + 1, status=status)
-    response["Accept-Ranges"] = "bytes"
-    if asked:
-        response["Content-Range"] = f"bytes {first}-{last}/{file.size}"
+    part = asked_part(request, size=file.size, mark=file.mark)
+    if part is None:
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.size}"})
+    chunks = file.chunks(part.first, part.last) if request.method == "GET" else iter(())
+    response = send_chunks(
+        request, chunks, name=file.name, size=part.size, status=206 if part.partial else 200
+    )
+    response["Accept-Ranges"], response["ETag"] = "bytes", f'"{file.mark}"'
+    if part.partial:
+        response["Content-Range"] = f"bytes {part.first}-{part.last}/{file.size}"
     return response
 
 

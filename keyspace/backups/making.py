@@ -145,8 +145,12 @@ def sentence_of(error: BaseException) -> str:
 
 
 def prove(run: Run, backup: Backup) -> None:
-    """Verify the files in the same job; the row is a whole backup from here on, whatever becomes of the verification."""
-    Backup.objects.filter(pk=backup.pk).update(state=State.WHOLE, state_note=BEING_VERIFIED)
+    """Verify the files in the same job; the row is a whole backup from here on, whatever becomes of the verification.
+
+    What was known of it stays until the verification has come to its end: a storage that is away for a while is no verdict.
+    """
+    known = backup.state if backup.state in Backup.KEPT else State.WHOLE
+    Backup.objects.filter(pk=backup.pk).update(state=known, state_note=BEING_VERIFIED)
     try:
         verdict = verify.verify_files(
             backup, lambda done, total: run.report(done=done, total=total, unit="bytes", phase="verifying")

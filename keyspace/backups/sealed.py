@@ -20,6 +20,7 @@ from keyspace.errors import Unavailable
 MAGIC = b"KSSEAL1\n"
 CHUNK = 256 * 1024
 _TAG = 16
+_HEAD_BYTES = 24
 
 
 def key() -> bytes | None:
@@ -35,6 +36,10 @@ def _stretched(secret: str) -> bytes:
 
 def _mark(secret: bytes) -> bytes:
     return hashlib.sha256(b"mark" + secret).digest()[:8]
+
+
+class WrongKey(Unavailable):
+    """The file may be whole; it cannot be read with the key that is set here."""
 
 
 class Sealer:
@@ -65,21 +70,21 @@ class Sealer:
 
 
 class Opener:
-    """Reads a sealed file's contents. Raises Damaged for any change, Unavailable for another key."""
+    """Reads a sealed file's contents. Raises Damaged for any change, WrongKey for another key."""
 
     def __init__(self, source: IO[bytes], secret: bytes | None) -> None:
-        head = source.read(24)
+        head = source.read(_HEAD_BYTES)
         if secret is None:
-            raise Unavailable(
+            raise WrongKey(
                 "This backup is sealed and no key is set here.",
                 "Set CONSOLE_BACKUP_KEY to the key it was made with.",
             )
-        if len(head) < 24 or head[8:16] != _mark(secret):
-            raise Unavailable(
+        if len(head) < _HEAD_BYTES or head[8:16] != _mark(secret):
+            raise WrongKey(
                 "This backup is sealed with another key.",
                 "Set CONSOLE_BACKUP_KEY to the key it was made with.",
             )
-        self._source, self._gcm, self._prefix = source, AESGCM(secret), head[16:24]
+        self._source, self._gcm, self._prefix = source, AESGCM(secret), head[16:]
         self._number, self._plain, self._ended = 0, bytearray(), False
         self._next = source.read(CHUNK + _TAG)
 
@@ -90,6 +95,14 @@ class Opener:
         out = bytes(self._plain[:size])
         del self._plain[:size]
         return out
+
+    def seek(self, at: int) -> None:
+        """To a place inside the contents: only its chunk is opened, not those before it."""
+        self._number, self._ended = at // CHUNK, False
+        self._plain.clear()
+        self._source.seek(_HEAD_BYTES + self._number * (CHUNK + _TAG))
+        self._next = self._source.read(CHUNK + _TAG)
+        self.read(at % CHUNK)
 
     def _advance(self) -> None:
         chunk, self._next = self._next, self._source.read(CHUNK + _TAG)

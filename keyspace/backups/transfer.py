@@ -15,23 +15,19 @@ from keyspace.servers import Connection
 
 @dataclass(frozen=True)
 class Download:
-    """A file to send: its own name for people, and its size (bytes)."""
+    """A file to send: its own name for people, its size (bytes), and a mark that is another for other contents."""
 
     name: str
     size: int
+    mark: str
     stored: str
 
     def chunks(self, first: int = 0, last: int | None = None) -> Iterator[bytes]:
-        """The bytes from `first` to `last` (inclusive)."""
+        """The bytes from `first` to `last` (inclusive); what is before is not read."""
         left = (self.size if last is None else last + 1) - first
-        skip = first
-        for chunk in store.read_chunks(self.stored):
-            if skip >= len(chunk):
-                skip -= len(chunk)
-                continue
-            piece = chunk[skip : skip + left]
-            skip, left = 0, left - len(piece)
-            yield piece
+        for chunk in store.read_chunks(self.stored, first):
+            yield chunk[:left]
+            left -= len(chunk)
             if left <= 0:
                 return
 
@@ -49,6 +45,7 @@ def download_backup(connection: Connection, *, backup_id: str, number: int = 0) 
     return Download(
         f"{backup.server}-{backup.created_at:%Y%m%d-%H%M%S}-{backup.kind}{shard}.{ending}",
         stored["size"],
+        stored["sha256"],
         stored["name"],
     )
 

@@ -95,7 +95,7 @@ def _read_list(client: Client, name: bytes) -> Iterator[Piece]:
 def _elements(client: Client, name: bytes) -> Iterator[bytes]:
     """As many at once as fit PIECE_BYTES, going by those before."""
     start, count = 0, 20
-    while elements := client.lrange(name, start, start + count - 1):
+    while elements := cast(list[bytes], client.lrange(name, start, start + count - 1)):
         yield from elements
         start += len(elements)
         count = min(PIECE, max(1, PIECE_BYTES * len(elements) // (sum(map(len, elements)) + 1)))

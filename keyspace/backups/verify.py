@@ -10,6 +10,7 @@ from typing import Any
 
 from keyspace.backups import store
 from keyspace.backups.archive import ArchiveReader
+from keyspace.backups.bucket import CHUNK
 from keyspace.backups.dumps import Dump
 from keyspace.backups.rdb import Damaged, RdbChecker, announced_counts
 from keyspace.backups.readable import read_readable
@@ -24,8 +25,10 @@ from keyspace.backups.scratch import (
     start_scratch,
     watch_memory,
 )
+from keyspace.backups.sealed import WrongKey
 from keyspace.backups.typed import TypedPiece
 from keyspace.encoding import to_text
+from keyspace.errors import NotFound
 from keyspace.models import Backup
 from keyspace.wire import Wire, open_wire
 
@@ -82,6 +85,10 @@ def _verify_file(backup: Backup, stored: dict[str, Any], progress: Progress) -> 
         size = stored["size"] or 1
         where = f" at {100 * error.offset / size:.0f} %" if error.offset else ""
         return Verdict(State.DAMAGED, f"Damaged{where}: {error.reason}.")
+    except NotFound as error:
+        return Verdict(State.DAMAGED, f"Damaged: {error.sentence}")
+    except WrongKey as error:
+        return Verdict(State.UNVERIFIABLE, f"Not verifiable here: {error.sentence}")
     except NotReadable as error:
         return Verdict(State.UNVERIFIABLE, f"The file is whole but was not loaded: {error}.")
 
@@ -100,7 +107,7 @@ def check_rdb(path: Path, stored: dict[str, Any]) -> int:
     """Structure and SHA-256 of an RDB in one pass; returns the memory its server used. Raises Damaged."""
     checker, digest = RdbChecker(), hashlib.sha256()
     with path.open("rb") as source:
-        while chunk := source.read(store.CHUNK):
+        while chunk := source.read(CHUNK):
             checker.feed(chunk)
             digest.update(chunk)
     head = checker.finish()

@@ -1,14 +1,21 @@
 """The store: sealed files, a real S3 server on loopback, downloads by range, uploads."""
 
+import contextlib
 import hashlib
 import os
+import socket
+import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from keyspace.backups import sealed, services, store, transfer, verify
+from keyspace.backups import making, sealed, services, store, transfer, verify
 from keyspace.backups.rdb import Damaged
 from keyspace.errors import BadInput, NotFound, Unavailable
 from keyspace.models import Backup
@@ -98,6 +105,21 @@ def test_sealed_backups_verify_and_restore(
     assert not list(store.parts_directory().iterdir())
 
 
+def test_a_backup_whose_key_or_file_is_gone_is_not_called_loaded(
+    redis: Any, settings: Any, connection_as: Callable[..., Any]
+) -> None:
+    settings.BACKUP_KEY = "a long secret"
+    redis.set("a", 1)
+    connection = connection_as("admin")
+    backup = back_up(connection, "pull")
+    settings.BACKUP_KEY = "another"
+    for state, note in (("unverifiable", "sealed with another key"), ("damaged", "gone from the store")):
+        finish(services.verify_backup(connection, backup_id=str(backup.pk)))
+        backup.refresh_from_db()
+        assert (backup.state, note in backup.state_note) == (state, True), backup.state_note
+        store.remove(backup.files[0]["name"])
+
+
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     from moto.server import ThreadedMotoServer
@@ -158,27 +180,119 @@ def test_backups_in_a_bucket(
     assert backup.state == "damaged"
 
 
+class Cutting:
+    """A proxy before the storage that goes silent for good once it has let `limit` bytes through."""
+
+    def __init__(self, target: str) -> None:
+        self.target, self.limit = urlsplit(target), 1 << 40
+        self._passed = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._passed >= self.limit:
+                client.close()
+                continue
+            server = socket.create_connection((self.target.hostname, self.target.port))
+            for one, other in ((client, server), (server, client)):
+                threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
+
+    def _pass(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while (data := one.recv(65536)) and self._passed < self.limit:
+                self._passed += len(data)
+                other.sendall(data)
+        for end in (one, other):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut_after(self, count: int) -> None:
+        self.limit = self._passed + count
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def cutting(s3: str, bucket: Any, settings: Any) -> Iterator[Cutting]:
+    """The same bucket, reached through a network that breaks."""
+    from botocore.config import Config
+
+    proxy = Cutting(s3)
+    quick = Config(retries={"max_attempts": 1}, connect_timeout=2, read_timeout=5)
+    options = settings.STORAGES["backups"]["OPTIONS"] | {"endpoint_url": proxy.url, "client_config": quick}
+    settings.STORAGES = settings.STORAGES | {"backups": settings.STORAGES["backups"] | {"OPTIONS": options}}
+    yield proxy
+    proxy.close()
+
+
 def test_a_storage_that_fails_half_way(
-    bucket: Any, redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    bucket: Any, cutting: Cutting, redis: Any, connection_as: Callable[..., Any]
 ) -> None:
+    """The network breaks in the second part of an upload of several, then comes back."""
     client, name = bucket
-    from storages.backends.s3 import S3Storage
-
-    def save(self: Any, name: str, content: Any) -> str:
-        content.read(10)
-        raise OSError("connection reset")
-
-    monkeypatch.setattr(S3Storage, "_save", save)
-    redis.set("a", 1)
-    from keyspace.backups import making
-
-    backup = making.begin_backup(connection_as("admin"), "pull")
+    redis.config_set("rdbcompression", "no")
+    for number in range(30):
+        redis.set(f"k{number}", os.urandom(1_000_000))
+    connection = connection_as("admin")
+    cutting.cut_after(20_000_000)
+    backup = making.begin_backup(connection, "pull")
     assert finish(backup.job).state == "failed"  # type: ignore[arg-type]
     backup.refresh_from_db()
     assert (backup.state, backup.files) == ("failed", [])
-    assert "storage failed" in backup.state_note
+    assert backup.state_note.startswith("The backup storage failed")
     assert "Contents" not in client.list_objects_v2(Bucket=name)
     assert not list(store.parts_directory().iterdir())
+    cutting.limit = 1 << 40
+    again = back_up(connection, "pull")
+    assert (again.state, again.size > 30_000_000) == ("loaded", True), again.state_note
+    _read_breaks(cutting, connection, again)
+
+
+def _read_breaks(cutting: Cutting, connection: Any, backup: Backup) -> None:
+    """A download that breaks says so; a verification is no verdict; deleting leaves the row."""
+    cutting.cut_after(3_000_000)
+    with pytest.raises(Unavailable, match="backup storage failed"):
+        list(transfer.download_backup(connection, backup_id=str(backup.pk)).chunks())
+    job = finish(services.verify_backup(connection, backup_id=str(backup.pk)))
+    backup.refresh_from_db()
+    assert (job.state, backup.state) == ("failed", "loaded")
+    assert "The backup storage failed" in backup.state_note
+    with pytest.raises(Unavailable):
+        services.remove(backup)
+    assert Backup.objects.filter(pk=backup.pk).exists()
+
+
+def test_a_shard_that_fails_takes_the_others_with_it(bucket: Any) -> None:
+    """Whatever lies under the id goes, also what no row tells of."""
+    client, name = bucket
+    backup_id = uuid.uuid4()
+    for number in range(70):
+        client.put_object(Bucket=name, Key=f"{backup_id}/{number}.rdb", Body=b"x")
+    client.put_object(Bucket=name, Key="other/0.rdb", Body=b"x")
+    store.remove_all(backup_id)
+    assert [row["Key"] for row in client.list_objects_v2(Bucket=name)["Contents"]] == ["other/0.rdb"]
+
+
+def test_what_a_killed_console_left_is_removed(settings: Any, tmp_path: Path) -> None:
+    settings.BACKUP_DIR = str(tmp_path)
+    mine = store.Part("mine/0.rdb")
+    left = [store.parts_directory() / name for name in ("copy~1", "x~0.rdb~2", "upload~3", "upload~4")]
+    for path in left:
+        path.write_bytes(b"x")
+    hours = {left[3]: 49.0}
+    for path in (mine.path, *left):
+        then = time.time() - hours.get(path, 1.0) * 3600
+        os.utime(path, (then, then))
+    store.remove_abandoned()
+    assert set(store.parts_directory().iterdir()) == {mine.path, left[2]}
+    mine.__exit__()
 
 
 def test_a_storage_that_keeps_something_else(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +322,38 @@ def test_download_by_range(key: str, redis: Any, settings: Any, connection_as: C
     assert b"".join(file.chunks(100, 999)) == whole[100:1000]
     assert b"".join(file.chunks(len(whole) - 5)) == whole[-5:]
     assert file.name.startswith("test-") and file.name.endswith("-pull.rdb")
+
+
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize("key", ["", "secret"])
+def test_a_range_reads_nothing_before_it(
+    key: str, away: bool, settings: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if away:
+        request.getfixturevalue("bucket")
+    settings.BACKUP_KEY = key
+    data = os.urandom(3 * 1024 * 1024 + 17)
+    name = put("range/0.rdb", data).name
+    decrypted = 0
+    decrypt = sealed.AESGCM.decrypt
+
+    class Counting:
+        def __init__(self, key: bytes) -> None:
+            self._gcm = AESGCM(key)
+
+        def decrypt(self, nonce: bytes, chunk: bytes, associated: bytes) -> bytes:
+            nonlocal decrypted
+            decrypted += len(chunk)
+            return decrypt(self._gcm, nonce, chunk, associated)
+
+    monkeypatch.setattr(sealed, "AESGCM", Counting)
+    for first in (0, 1, sealed.CHUNK, sealed.CHUNK * 5 - 1, len(data) - 3):
+        decrypted = 0
+        file = transfer.Download("x", len(data), "", name)
+        assert b"".join(file.chunks(first)) == data[first:]
+        assert b"".join(file.chunks(first, first + 9)) == data[first : first + 10]
+        assert decrypted <= len(data) - first + 16 * 20 + 3 * store.CHUNK
+    store.remove(name)
 
 
 def pieces(data: bytes) -> Iterator[bytes]:

@@ -1,5 +1,6 @@
 """Restoring a backup as a job: chosen keys or everything, dry or for good, to the server it came from or another."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import redis
 
 from keyspace.access import Permission
-from keyspace.backups import making
+from keyspace.backups import making, store
 from keyspace.backups.moment import moment_of
+from keyspace.backups.preflight import choose_kind
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.restore import Policy, Report, restore_pages
 from keyspace.backups.restore_alike import Likeness
@@ -34,6 +36,8 @@ def restore_backup(run: Run) -> dict[str, Any]:
     began = time.monotonic()
     report: dict[str, Any] = {}
     try:
+        if not run.params.get("dry"):
+            _check_files(run, backup)
         if run.params.get("method") == "primary" and not run.params.get("dry"):
             restore_as_primary(run, backup, connection, report, take_safety_backup)
         else:
@@ -51,6 +55,22 @@ def restore_backup(run: Run) -> dict[str, Any]:
     making.tell_keys(run, report["looked"])
     report["seconds"] = round(time.monotonic() - began, 2)
     return report
+
+
+def _check_files(run: Run, backup: Backup) -> None:
+    """Read once more before anything is emptied or written: a file may have rotted since it was verified. Raises Conflict."""
+    done = 0
+    for stored in backup.files:
+        digest = hashlib.sha256()
+        for chunk in store.read_chunks(stored["name"]):
+            digest.update(chunk)
+            done += len(chunk)
+            run.report(done=done, total=backup.size, unit="bytes", phase="checking the backup")
+        if digest.hexdigest() != stored["sha256"]:
+            raise Conflict(
+                "The backup is damaged: its file is not what was stored any more.",
+                "Nothing was changed. Verify it, and use another one.",
+            )
 
 
 def _how_far(run: Run, report: dict[str, Any]) -> str:
@@ -182,7 +202,7 @@ def take_safety_backup(run: Run, connection: Connection) -> str:
 
 
 def _safety_backup(run: Run, connection: Connection) -> Backup:
-    kind, _ = making.choose_kind(connection.redis)
+    kind, _ = choose_kind(connection.redis)
     backup = Backup(
         server=connection.server.name,
         kind=kind,

@@ -3,6 +3,7 @@
 from keyspace.models.audit import AuditChain, AuditCheck, AuditEntry
 from keyspace.models.backup import Backup, BackupStatistics, OpenBackup, Schedule
 from keyspace.models.job import Job
+from keyspace.models.live import LiveUse
 from keyspace.models.server import Grant, Server
 from keyspace.models.trash import MadeKey, Once, TrashEntry
 
@@ -14,6 +15,7 @@ __all__ = [
     "BackupStatistics",
     "Grant",
     "Job",
+    "LiveUse",
     "MadeKey",
     "Once",
     "OpenBackup",

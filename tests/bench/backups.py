@@ -19,7 +19,9 @@ from keyspace.backups.comparing import compare_sides
 from keyspace.backups.dumps import Dump, read_dumps
 from keyspace.backups.pull import Pulled, pull_rdb
 from keyspace.backups.restore import Policy, restore_pages
+from keyspace.backups.statistics import analyse
 from keyspace.servers import Client, Endpoint, open_client
+from keyspace.wire import open_wire
 from tests.bench.bare import Bare
 from tests.bench.measure import Figures, compare, figure, neighbour, percentile
 from tests.servers import RunningServer, start_server
@@ -40,6 +42,7 @@ def run() -> Figures:
             | restores(source, target)
             | verifies(source)
             | compares(source)
+            | statistics(source)
             | neighbours(source, target)
         )
 
@@ -211,6 +214,26 @@ def compares(server: RunningServer) -> Figures:
         "compare": figure(2 * KEYS / took / 1000, None, "thousand keys/s"),
         "compare_memory": figure(grown[0], None, "MB, at most 128"),
     }
+
+
+def statistics(server: RunningServer) -> Figures:
+    """Adding up a loaded backup, over TYPE, PEXPIRETIME and MEMORY USAGE of each key thrown away."""
+    endless = open_client(endpoint(server))
+
+    def ours() -> None:
+        assert analyse(lambda db: endless, 0, lambda done: None)["total"][0] == KEYS
+
+    def bare() -> None:
+        with open_wire(endless) as wire:
+            cursor: bytes | int = 0
+            while cursor != b"0":
+                cursor, names = wire.call("SCAN", cursor, "COUNT", 500)
+                asked = [[("TYPE", name), ("PEXPIRETIME", name), ("MEMORY", "USAGE", name)] for name in names]
+                wire.call_many([command for commands in asked for command in commands])
+
+    with growth() as grown:
+        figures = compare("statistics", ours, bare, runs=RUNS)
+    return figures | {"statistics_memory": figure(grown[0], None, "MB, at most 64")}
 
 
 def neighbours(server: RunningServer, target: RunningServer) -> Figures:

@@ -399,11 +399,12 @@ def test_a_file_becomes_the_value_as_it_is(any_operator, any_redis, slug, write,
     assert any_redis.execute_command(*asked) == before
     any_redis.delete(NAME)
     write(any_redis)
-    {
-        "string": any_redis.set,
-        "hash": lambda name, to: any_redis.hset(name, FIELD, to),
-        "list": lambda name, to: any_redis.lset(name, -1, to),
-    }[slug.partition("-")[0]](NAME, "theirs")
+    if slug == "string-upload":
+        any_redis.set(NAME, "theirs")
+    elif slug == "hash-upload":
+        any_redis.hset(NAME, FIELD, "theirs")
+    else:
+        any_redis.lset(NAME, -1, "theirs")
     with pytest.raises(Changed):
         edit_key(any_operator, NAME, edit=edit, seen=seen)
 

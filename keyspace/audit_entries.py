@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Coalesce
 
 from keyspace.access import Access, Actor, Permission, performs, rights_of
 from keyspace.encoding import from_text
@@ -152,9 +153,14 @@ def find_entries(reader: AuditReader, wanted: Filter) -> QuerySet[AuditEntry]:
     if wanted.outcome and wanted.outcome not in AuditEntry.Outcome.values:
         raise BadInput("There is no such outcome.", "Choose done, denied or failed.")
     rows = _between(_readable(reader), wanted.since, wanted.until)
-    for name in ("person", "server", "operation", "outcome"):
+    for name in ("person", "server", "operation"):
         if value := getattr(wanted, name):
             rows = rows.filter(**{name: value})
+    if wanted.outcome == AuditEntry.Outcome.DONE:
+        # Nearly all entries are: an expression keeps SQLite from choosing that index over one that narrows.
+        rows = rows.alias(ended=Coalesce("outcome", Value(""))).filter(ended=wanted.outcome)
+    elif wanted.outcome:
+        rows = rows.filter(outcome=wanted.outcome)
     if wanted.key and not pattern_of(wanted):
         key = from_text(wanted.key)
         rows = rows.alias(head=Head("key")).filter(head=key[: Head.BYTES], key=key)

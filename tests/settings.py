@@ -18,7 +18,9 @@ from console.settings import *  # noqa: E402, F403
 from console.settings import DATABASES, env  # noqa: E402
 
 DATABASES["default"] |= (
-    env.db_url("CONSOLE_TEST_DATABASE_URL", "sqlite://") if "CONSOLE_TEST_DATABASE_URL" in os.environ else {}
+    {"OPTIONS": {}} | env.db_url("CONSOLE_TEST_DATABASE_URL", "sqlite://")
+    if "CONSOLE_TEST_DATABASE_URL" in os.environ
+    else {}
 )
 # In a file, not in memory: threads and processes of a test then meet the locks that production has.
 DATABASES["default"]["TEST"] = (

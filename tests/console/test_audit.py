@@ -5,11 +5,12 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 
 from keyspace.audit import record
 from keyspace.audit_entries import PAGE
 from keyspace.encoding import key_id
+from keyspace.models import AuditEntry
+from tests.tampering import tamper
 
 
 def body(answer):
@@ -114,11 +115,8 @@ def test_verify_audit_says_that_all_is_whole(write):
 def test_verify_audit_ends_with_1_at_the_first_broken_entry(write):
     for _ in range(3):
         write()
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TRIGGER audit_no_update")
-        cursor.execute("SELECT id FROM keyspace_auditentry ORDER BY id LIMIT 1 OFFSET 1")
-        (broken,) = cursor.fetchone()
-        cursor.execute("UPDATE keyspace_auditentry SET person = 'eve' WHERE id = %s", [broken])
+    broken = AuditEntry.objects.order_by("id")[1].pk
+    tamper("UPDATE keyspace_auditentry SET person = 'eve' WHERE id = %s", broken)
     told = StringIO()
     with pytest.raises(SystemExit) as ended:
         call_command("verify_audit", stderr=told)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -11,10 +10,12 @@ from django.utils import timezone
 
 from keyspace.access import Actor, Permission
 from keyspace.backups import store, verify
+from keyspace.backups.alerts import tell_of
 from keyspace.backups.exporting import export
-from keyspace.backups.preflight import choose_kind, refusals
+from keyspace.backups.preflight import refusals
 from keyspace.backups.pull import pull_rdb
 from keyspace.backups.rdb import Damaged
+from keyspace.backups.retention import apply_retention
 from keyspace.backups.saving import save_on_server
 from keyspace.backups.sources import Node, find_nodes, info_of, product_of
 from keyspace.errors import Conflict, Problem, explain
@@ -89,6 +90,8 @@ def back_up(run: Run) -> dict[str, Any]:
     backup = Backup.objects.get(pk=run.params["backup"])
     make(run, backup)
     tell_keys(run, sum(backup.keys.values()))
+    if backup.schedule is not None:
+        apply_retention(backup.schedule)
     return {
         "backup": str(backup.pk),
         "size": backup.size,
@@ -129,6 +132,8 @@ def _kept_in_order(backup: Backup) -> Iterator[None]:
         Backup.objects.filter(pk=backup.pk).update(
             state=state, state_note=note, files=[], seconds=backup.seconds
         )
+        if state == State.FAILED:
+            tell_of(backup, "failed", note)
         if isinstance(error, Damaged):
             raise Conflict(
                 f"The stream from the server is not a whole RDB: {error.reason}.",
@@ -165,6 +170,8 @@ def prove(run: Run, backup: Backup) -> None:
         state=verdict.state, state_note=note[:500], keys=keys, verified_at=timezone.now()
     )
     backup.refresh_from_db()
+    if backup.state == State.DAMAGED:
+        tell_of(backup, "damaged", f"{backup}: {note}")
 
 
 def _against_the_server(backup: Backup, verdict: verify.Verdict) -> str:
@@ -239,13 +246,3 @@ _MAKERS: dict[str, Callable[[Run, Backup], None]] = {
     "snapshot": save_on_server, "aof": save_on_server, "pull": _pull, "export": export, "readable": export,
 }  # fmt: skip
 
-
-__all__ = ["age", "begin_backup", "choose_kind", "make", "newest_verified", "prove"]
-
-
-def newest_verified(server: str) -> Backup | None:
-    return Backup.objects.filter(server=server, state=State.LOADED).first()
-
-
-def age(backup: Backup) -> timedelta:
-    return timezone.now() - backup.created_at

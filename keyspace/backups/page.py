@@ -4,9 +4,12 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.utils import timezone
+
 from keyspace.access import Permission, performs
-from keyspace.backups import making, store
+from keyspace.backups import store
 from keyspace.backups.preflight import Check, choose_kind, refusals
+from keyspace.backups.retention import newest_verified
 from keyspace.backups.sources import info_of
 from keyspace.errors import Problem, explain
 from keyspace.models import Backup, Job, OpenBackup, Schedule
@@ -85,7 +88,7 @@ def _advice(connection: Connection) -> tuple[str, str, list[Check]]:
 
 def running_jobs(connection: Connection) -> list[Job]:
     """Jobs about backups of this server that are waiting or running."""
-    kinds = ("back_up", "verify_backup", "open_backup", "restore_backup", "compare_backup", "analyse_backup")
+    kinds = ("back_up", "verify_backup", "open_backup", "restore_backup", "compare_backup", "analyse_backup", "take_upload")
     return list(Job.objects.filter(server=connection.server.name, kind__in=kinds, state__in=Job.UNFINISHED))
 
 
@@ -119,8 +122,8 @@ def is_late(server: str) -> bool:
 
 def newest_of(server: str) -> Newest:
     """The newest verified backup of a server, for its pages to warn."""
-    backup = making.newest_verified(server)
-    age = making.age(backup).total_seconds() if backup else None
+    backup = newest_verified(server)
+    age = (timezone.now() - backup.created_at).total_seconds() if backup else None
     limits = list(
         Schedule.objects.filter(server__name=server, enabled=True).values_list("max_age_hours", flat=True)
     )

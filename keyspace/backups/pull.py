@@ -71,6 +71,7 @@ def pull_rdb(
 def _introduce(connection: Any, version: str) -> bool:
     """Say what we can read, and whether the server will send the RDB alone. One that does not know a word of it says so, and goes on."""
     alone = False
+    words: tuple[str, str]
     for words in (("capa", "eof"), ("rdb-only", "1"), ("version", version)):
         connection.send_command("REPLCONF", *words)
         try:

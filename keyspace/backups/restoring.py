@@ -11,6 +11,7 @@ from keyspace.access import Permission
 from keyspace.backups import making, store
 from keyspace.backups.moment import moment_of
 from keyspace.backups.preflight import choose_kind
+from keyspace.backups.preflight import choose_kind
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.restore import Policy, Report, restore_pages
 from keyspace.backups.restore_alike import Likeness

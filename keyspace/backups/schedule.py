@@ -1,9 +1,7 @@
 """Backups by themselves: when the next one is due, running it once, keeping the right ones, and saying when the newest is too old."""
 
-import json
 import logging
 import random
-import urllib.request
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,13 +10,15 @@ from django.utils import timezone
 
 from keyspace import audit
 from keyspace.access import Access, Actor, Right
-from keyspace.backups import making, services
+from keyspace.backups import making
+from keyspace.backups.alerts import tell
 from keyspace.backups.opening import close_idle
 from keyspace.backups.page import newest_of
 from keyspace.backups.preflight import choose_kind
+from keyspace.backups.retention import apply_retention
 from keyspace.errors import Problem, explain
 from keyspace.jobs import start_job
-from keyspace.models import Backup, Schedule
+from keyspace.models import Backup, Job, Schedule
 from keyspace.servers import Connection
 
 log = logging.getLogger(__name__)
@@ -26,23 +26,32 @@ _JITTER_SECONDS = 60
 _AGAIN_SECONDS = 300
 _ALERT_HOURS = 6
 _REVERIFY_DAYS = 7
-_WEBHOOK_SECONDS = 5
+_MISSED = timedelta(minutes=10)
 State = Backup.State
 
 
 def next_time(schedule: Schedule, after: datetime) -> datetime:
     """The first due time after `after`, in UTC; daily and weekly ones by the clock of the schedule's time zone."""
     if schedule.every == Schedule.Every.HOURS:
-        return after + timedelta(hours=max(1, schedule.hours))
+        return _next_of_hours(schedule, after)
     zone = ZoneInfo(schedule.time_zone)
     local = after.astimezone(zone)
     due = local.replace(hour=schedule.at.hour, minute=schedule.at.minute, second=0, microsecond=0, fold=0)
     if schedule.every == Schedule.Every.WEEK:
         due += timedelta(days=(schedule.weekday - due.weekday()) % 7)
     step = timedelta(days=7 if schedule.every == Schedule.Every.WEEK else 1)
-    while due <= local:
+    while (
+        due.astimezone(UTC) <= after
+    ):  # as moments: an hour that comes twice in autumn looks the same by the clock
         due += step
     return due.astimezone(UTC)
+
+
+def _next_of_hours(schedule: Schedule, after: datetime) -> datetime:
+    """Every few hours from the run before, so that late starts do not add up."""
+    step = timedelta(hours=max(1, schedule.hours))
+    last = schedule.next_at or after
+    return last + step * max(1, (after - last) // step + 1)
 
 
 def run_due() -> int:
@@ -51,7 +60,7 @@ def run_due() -> int:
     for schedule in Schedule.objects.filter(enabled=True).select_related("server"):
         if schedule.next_at is None:
             Schedule.objects.filter(pk=schedule.pk, next_at=None).update(next_at=next_time(schedule, now))
-        elif schedule.next_at <= now and _claim(schedule, now):
+        elif schedule.next_at + jitter(schedule) <= now and _claim(schedule, now):
             started += _run(schedule, now)
             apply_retention(schedule)
         _alert_when_old(schedule, now)
@@ -59,10 +68,14 @@ def run_due() -> int:
     return started
 
 
+def jitter(schedule: Schedule) -> timedelta:
+    """A little later than due, so that many schedules at three o'clock do not start as one; the same in every process."""
+    return timedelta(seconds=random.Random(f"{schedule.pk} {schedule.next_at}").uniform(0, _JITTER_SECONDS))
+
+
 def _claim(schedule: Schedule, now: datetime) -> bool:
     """Whether this process takes this run: the one whose UPDATE finds the old time."""
-    jitter = timedelta(seconds=random.uniform(0, _JITTER_SECONDS))
-    following = next_time(schedule, now) + jitter
+    following = next_time(schedule, now)
     return bool(Schedule.objects.filter(pk=schedule.pk, next_at=schedule.next_at).update(next_at=following))
 
 
@@ -73,7 +86,7 @@ def system_connection(schedule: Schedule) -> Connection:
 
 def _run(schedule: Schedule, now: datetime) -> bool:
     connection = system_connection(schedule)
-    missed = schedule.next_at is not None and now - schedule.next_at > timedelta(minutes=10)
+    missed = schedule.next_at is not None and now - schedule.next_at > _MISSED
     try:
         kind = choose_kind(connection.redis)[0] if schedule.kind == "auto" else schedule.kind
         backup = making.begin_backup(
@@ -82,95 +95,43 @@ def _run(schedule: Schedule, now: datetime) -> bool:
     except Exception as error:
         _note_failure(schedule, connection, explain(error), now)
         return False
-    audit.record(
-        connection,
-        "start_backup",
-        key=None,
-        outcome="done",
-        detail={"kind": kind, "backup": str(backup.pk), "schedule": schedule.name},
-    )
+    detail = {"kind": kind, "backup": str(backup.pk), "schedule": schedule.name}
+    audit.record(connection, "start_backup", key=None, outcome="done", detail=detail)
     Schedule.objects.filter(pk=schedule.pk).update(last_at=now, last_problem="")
     return True
 
 
 def _note_failure(schedule: Schedule, connection: Connection, problem: Problem, now: datetime) -> None:
-    """A refused or failed run is tried again in a few minutes, and told."""
+    """A refused run is tried again in a few minutes; told once, not at every try."""
     again = min(now + timedelta(seconds=_AGAIN_SECONDS), next_time(schedule, now))
-    Schedule.objects.filter(pk=schedule.pk).update(
-        last_at=now, last_problem=problem.sentence[:500], next_at=again
-    )
-    audit.record(
-        connection,
-        "start_backup",
-        key=None,
-        outcome="failed",
-        detail={"schedule": schedule.name, "problem": problem.sentence},
-    )
-    _tell(schedule, "failed", problem.sentence)
+    sentence = problem.sentence[:500]
+    Schedule.objects.filter(pk=schedule.pk).update(last_at=now, last_problem=sentence, next_at=again)
+    if sentence == schedule.last_problem:
+        return
+    detail = {"schedule": schedule.name, "problem": sentence}
+    audit.record(connection, "start_backup", key=None, outcome="failed", detail=detail)
+    tell(schedule, "failed", sentence)
 
 
 def _alert_when_old(schedule: Schedule, now: datetime) -> None:
     newest = newest_of(schedule.server.name)
     if not newest.late or (schedule.alerted_at and now - schedule.alerted_at < timedelta(hours=_ALERT_HOURS)):
         return
-    if newest.age is None and not Backup.objects.filter(server=schedule.server.name).exists():
+    if newest.age is None and not _is_long_tried(schedule, now):
         return  # it has only just been set up
     if Schedule.objects.filter(pk=schedule.pk, alerted_at=schedule.alerted_at).update(alerted_at=now):
         age = "there is none" if newest.age is None else f"it is {newest.age / 3600:.0f} h old"
         log.error("the newest verified backup of %s is too old: %s", schedule.server.name, age)
-        _tell(schedule, "too old", f"The newest verified backup of {schedule.server.name} is too old: {age}.")
+        tell(schedule, "too old", f"The newest verified backup of {schedule.server.name} is too old: {age}.")
 
 
-def _tell(schedule: Schedule, event: str, sentence: str) -> None:
-    """POST to the schedule's webhook, if it has one; what comes of it is only logged."""
-    if not schedule.webhook.startswith(("http://", "https://")):
-        return
-    body = json.dumps(
-        {
-            "event": f"backup {event}",
-            "server": schedule.server.name,
-            "schedule": schedule.name,
-            "sentence": sentence,
-        }
-    ).encode()
-    request = urllib.request.Request(schedule.webhook, body, {"Content-Type": "application/json"})
-    try:
-        urllib.request.urlopen(request, timeout=_WEBHOOK_SECONDS).close()
-    except Exception as error:
-        log.warning("webhook of schedule %s: %s", schedule.pk, type(error).__name__)
-
-
-def kept(backups: list[Backup], schedule: Schedule) -> set[Backup]:
-    """Which of these (newest first) stay: the last N, the newest of each of the last days, weeks, months, and the last verified one."""
-    zone = ZoneInfo(schedule.time_zone)
-    stay = set(backups[: schedule.keep_last])
-    periods = (
-        (schedule.keep_daily, lambda when: when.date()), (schedule.keep_weekly, lambda when: when.isocalendar()[:2]),
-        (schedule.keep_monthly, lambda when: (when.year, when.month)),
-    )  # fmt: skip
-    good = [backup for backup in backups if backup.state in (State.LOADED, State.WHOLE, State.UNVERIFIABLE)]
-    for number, period in periods:
-        newest: dict[object, Backup] = {}
-        for backup in good:
-            newest.setdefault(period(backup.created_at.astimezone(zone)), backup)
-        stay |= set(list(newest.values())[:number])
-    return stay | set(next(([backup] for backup in backups if backup.state == State.LOADED), []))
-
-
-def apply_retention(schedule: Schedule) -> int:
-    """Remove what the schedule made and need not keep; never what is open, running, or the server's last verified backup."""
-    mine = list(schedule.backups.exclude(state=State.RUNNING).filter(opened=None))
-    newest = making.newest_verified(schedule.server.name)
-    gone = [backup for backup in mine if backup not in kept(mine, schedule) and backup != newest]
-    for backup in gone:
-        services.remove(backup)
-    return len(gone)
+def _is_long_tried(schedule: Schedule, now: datetime) -> bool:
+    limit = now - timedelta(hours=schedule.max_age_hours)
+    return Backup.objects.filter(server=schedule.server.name, created_at__lt=limit).exists()
 
 
 def _verify_again(now: datetime) -> None:
     """Files rot: each kept one is read and loaded again once a week, one at a time."""
-    from keyspace.models import Job
-
     if Job.objects.filter(kind="verify_backup", state__in=Job.UNFINISHED).exists():
         return
     due = Backup.objects.filter(
@@ -188,7 +149,7 @@ def _verify_again(now: datetime) -> None:
         )
 
 
-__all__ = ["apply_retention", "close_idle", "kept", "next_time", "run_due"]
+__all__ = ["close_idle", "next_time", "run_due"]
 
 
 def times(schedule: Schedule, number: int, after: datetime) -> Iterable[datetime]:

@@ -4,8 +4,9 @@ import uuid
 
 from keyspace import audit
 from keyspace.access import Permission, performs
-from keyspace.backups import making, opening, store
+from keyspace.backups import making, opening
 from keyspace.backups.preflight import choose_kind
+from keyspace.backups.retention import in_use, remove
 from keyspace.errors import BadInput, Conflict, NotFound
 from keyspace.jobs import start_job
 from keyspace.models import Backup, Job, OpenBackup
@@ -108,6 +109,8 @@ def delete_backup(connection: Connection, *, backup_id: str) -> None:
         raise Conflict("This backup is being made.", "Cancel its job first.")
     if OpenBackup.objects.filter(backup=backup).exists():
         raise Conflict("This backup is open.", "Close it first.")
+    if str(backup.pk) in in_use():
+        raise Conflict("A job reads this backup.", "Wait until it is done, or cancel it.")
     if (
         backup.state == State.LOADED
         and not Backup.objects.filter(server=backup.server, state=State.LOADED).exclude(pk=backup.pk).exists()
@@ -116,12 +119,6 @@ def delete_backup(connection: Connection, *, backup_id: str) -> None:
             "This is the last verified backup of the server; it stays.", "Make and verify another one first."
         )
     remove(backup)
-
-
-def remove(backup: Backup) -> None:
-    for stored in backup.files:
-        store.remove(stored["name"])
-    backup.delete()
 
 
 @performs(Permission.BACK_UP)

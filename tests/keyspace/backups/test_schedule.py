@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -11,13 +12,54 @@ import pytest
 from django.utils import timezone
 
 from keyspace import job_worker
+from keyspace.backups import retention, store
 from keyspace.backups import schedule as clock
-from keyspace.backups import store
 from keyspace.backups.page import newest_of
 from keyspace.models import AuditEntry, Backup, Job, Schedule, Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.fixture(autouse=True)
+def _no_jitter(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if "jitter" not in request.node.name:
+        monkeypatch.setattr(clock, "_JITTER_SECONDS", 0)
+
+
+class Hook:
+    """A webhook on loopback; `told` is what came."""
+
+    def __init__(self) -> None:
+        told: list[dict[str, str]] = []
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        self.told, self._server = told, HTTPServer(("127.0.0.1", 0), Answer)
+        self.address = f"http://127.0.0.1:{self._server.server_port}/"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def events(self) -> list[tuple[str, str]]:
+        return [(row["event"], row["server"]) for row in self.told]
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    made = Hook()
+    yield made
+    made.stop()
 
 
 def make(server: Server, **fields: Any) -> Schedule:
@@ -39,6 +81,40 @@ def test_weekly_and_hourly() -> None:
     assert clock.next_time(weekly, sunday) == sunday + timedelta(days=7)
     hourly = Schedule(every="hours", hours=6)
     assert clock.next_time(hourly, sunday) == sunday + timedelta(hours=6)
+
+
+def test_hourly_ones_do_not_drift() -> None:
+    """A run that starts late, or was missed for days, is followed by one at the old distance."""
+    due = datetime(2026, 11, 24, 6, tzinfo=UTC)
+    hourly = Schedule(every="hours", hours=6, next_at=due)
+    assert clock.next_time(hourly, due + timedelta(seconds=50)) == due + timedelta(hours=6)
+    assert clock.next_time(hourly, due + timedelta(hours=50)) == due + timedelta(hours=54)
+
+
+def test_an_hour_that_comes_twice_in_autumn_runs_once() -> None:
+    daily = Schedule(every="day", at=time(2, 30), time_zone="Europe/Berlin")
+    first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)  # 02:30 in summer time; 02:30 comes again an hour later
+    assert clock.next_time(daily, first - timedelta(minutes=1)) == first
+    for later in (0, 45, 75):
+        assert clock.next_time(daily, first + timedelta(minutes=later)) == datetime(
+            2026, 10, 26, 1, 30, tzinfo=UTC
+        )
+
+
+def test_an_hour_that_is_skipped_in_spring_runs_all_the_same() -> None:
+    daily = Schedule(every="day", at=time(2, 30), time_zone="Europe/Berlin")
+    found = clock.next_time(daily, datetime(2026, 3, 28, 12, tzinfo=UTC))
+    assert found == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+
+
+def test_jitter_is_within_a_minute_and_the_same_in_every_process(server_row: Server, redis: Any) -> None:
+    due = timezone.now() - timedelta(seconds=1)
+    several = [Schedule(pk=number, next_at=due) for number in range(50)]
+    late = [clock.jitter(schedule).total_seconds() for schedule in several]
+    assert late == [clock.jitter(schedule).total_seconds() for schedule in several]
+    assert 0 <= min(late) < 20 < 40 < max(late) <= 60
+    make(server_row, next_at=due + timedelta(seconds=2))
+    assert clock.run_due() == 0
 
 
 def test_what_is_due_runs_once_and_is_proved(server_row: Server, redis: Any) -> None:
@@ -79,55 +155,143 @@ def test_a_refused_run_is_told_and_tried_again(server_row: Server) -> None:
     assert schedule.next_at < timezone.now() + timedelta(minutes=6)
 
 
+def test_a_run_that_is_refused_again_and_again_is_told_once(server_row: Server, hook: Hook) -> None:
+    Server.objects.filter(pk=server_row.pk).update(port=1)
+    schedule = make(
+        server_row, next_at=timezone.now() - timedelta(seconds=1), webhook=hook.address, max_age_hours=26
+    )
+    for _ in range(3):
+        clock.run_due()
+        Schedule.objects.filter(pk=schedule.pk).update(next_at=timezone.now() - timedelta(seconds=1))
+    assert hook.events == [("backup failed", "test")]
+    assert AuditEntry.objects.filter(operation="start_backup", outcome="failed").count() == 1
+
+
+def test_one_run_at_a_time(server_row: Server, redis: Any) -> None:
+    """While a backup of the server runs the next one waits, and says for what."""
+    schedule = make(server_row, next_at=timezone.now() - timedelta(seconds=1))
+    assert clock.run_due() == 1
+    Schedule.objects.filter(pk=schedule.pk).update(next_at=timezone.now() - timedelta(seconds=1))
+    assert clock.run_due() == 0
+    schedule.refresh_from_db()
+    assert "running already: pull by schedule nightly" in schedule.last_problem
+    assert Backup.objects.count() == 1
+
+
+def test_a_run_that_fails_later_is_told_too(
+    server_row: Server, redis: Any, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = make(server_row, next_at=timezone.now() - timedelta(seconds=1), webhook=hook.address)
+    assert clock.run_due() == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Part, "_write_all", _disk_full)
+        job_worker.run_job(Job.objects.get().pk)
+    schedule.refresh_from_db()
+    assert Backup.objects.get().state == "failed"
+    assert "disk of the backup store is full" in schedule.last_problem
+    assert hook.events == [("backup failed", "test")]
+    assert "disk" in hook.told[0]["sentence"]
+
+
+def _disk_full(part: store.Part, view: memoryview) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_backup_that_rots_is_told(server_row: Server, redis: Any, hook: Hook) -> None:
+    redis.mset({f"key:{number}": "x" * 100 for number in range(100)})
+    make(server_row, next_at=timezone.now() - timedelta(seconds=1), webhook=hook.address)
+    clock.run_due()
+    job_worker.run_job(Job.objects.get().pk)
+    backup = Backup.objects.get()
+    path = store.directory() / backup.files[0]["name"]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    Backup.objects.filter(pk=backup.pk).update(verified_at=timezone.now() - timedelta(days=8))
+    clock.run_due()
+    job_worker.run_job(Job.objects.get(kind="verify_backup").pk)
+    backup.refresh_from_db()
+    assert backup.state == "damaged"
+    assert hook.events[0] == ("backup damaged", "test")
+    assert backup.schedule is not None
+    assert "Damaged" in backup.schedule.last_problem
+
+
 def test_retention_keeps_the_right_ones() -> None:
     schedule = Schedule(keep_last=2, keep_daily=3, keep_weekly=2, keep_monthly=2, time_zone="UTC")
     start = datetime(2026, 11, 24, 3, tzinfo=UTC)  # a Tuesday; one every twelve hours, newest first
     times = [start - timedelta(hours=12 * number) for number in range(150)]
     backups = [Backup(server="x", kind="pull", state="whole", created_at=when) for when in times]
     backups[120].state = "loaded"
-    kept = sorted(backups.index(backup) for backup in clock.kept(backups, schedule))
+    kept = sorted(backups.index(backup) for backup in retention.kept(backups, schedule))
     # the newest two; of three days 0, 1, 3; of two weeks 0, 3; of two months 0, 47; the last verified one
     assert kept == [0, 1, 3, 47, 120]
 
 
+def test_failed_runs_do_not_push_out_good_backups() -> None:
+    schedule = Schedule(keep_last=2, keep_daily=0, keep_weekly=0, keep_monthly=0, time_zone="UTC")
+    now = timezone.now()
+    states = ["failed", "failed", "failed", "loaded", "cancelled", "loaded", "failed", "loaded"]
+    backups = [
+        Backup(server="x", kind="pull", state=state, created_at=now - timedelta(days=number))
+        for number, state in enumerate(states)
+    ]
+    kept = sorted(backups.index(backup) for backup in retention.kept(backups, schedule))
+    assert kept == [0, 1, 2, 3, 4, 5]
+
+
+def stored_backup(schedule: Schedule, number: int, state: str) -> Backup:
+    with store.Part(f"keep-{number}/0.rdb") as part:
+        part.write(b"x")
+        kept = part.commit()
+    return Backup.objects.create(
+        server="test", kind="pull", state=state, schedule=schedule, person="x", created_at=timezone.now() - timedelta(days=9 - number),
+        files=[{"name": kept.name, "size": 1, "sha256": kept.sha256}],
+    )  # fmt: skip
+
+
 def test_retention_removes_files_but_never_the_last_verified(server_row: Server) -> None:
     schedule = make(server_row, keep_last=1, keep_daily=0, keep_weekly=0, keep_monthly=0)
-    for number in range(4):
-        with store.Part(f"keep-{number}/0.rdb") as part:
-            part.write(b"x")
-            kept = part.commit()
-        Backup.objects.create(
-            server="test", kind="pull", state="loaded" if number == 0 else "damaged", schedule=schedule, person="x",
-            files=[{"name": kept.name, "size": 1, "sha256": kept.sha256}], created_at=timezone.now() - timedelta(days=9 - number),
-        )  # fmt: skip
-    assert clock.apply_retention(schedule) == 2
-    assert sorted(Backup.objects.values_list("state", flat=True)) == ["damaged", "loaded"]
+    states = ("loaded", "whole", "whole", "unverifiable")
+    for number, state in enumerate(states):
+        stored_backup(schedule, number, state)
+    assert retention.apply_retention(schedule) == 2
+    assert sorted(Backup.objects.values_list("state", flat=True)) == ["loaded", "unverifiable"]
     assert len(list(store.directory().glob("keep-*/0.rdb"))) == 2
 
 
-def test_alert_when_the_newest_is_too_old(server_row: Server) -> None:
-    told: list[dict[str, str]] = []
+def test_retention_leaves_what_a_job_reads(server_row: Server) -> None:
+    schedule = make(server_row, keep_last=1, keep_daily=0, keep_weekly=0, keep_monthly=0)
+    read, _, _ = (stored_backup(schedule, number, "loaded") for number in range(3))
+    job = Job.objects.create(
+        kind="restore_backup", title="x", state="running", params={"backup": str(read.pk)}
+    )
+    assert retention.apply_retention(schedule) == 1
+    assert Backup.objects.filter(pk=read.pk).exists()
+    Job.objects.filter(pk=job.pk).update(state="done")
+    assert retention.apply_retention(schedule) == 1
+    assert not Backup.objects.filter(pk=read.pk).exists()
 
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            return
+def test_retention_follows_a_run(server_row: Server, redis: Any) -> None:
+    schedule = make(server_row, keep_last=1, keep_daily=0, keep_weekly=0, keep_monthly=0)
+    stored_backup(schedule, 0, "loaded")
+    Schedule.objects.filter(pk=schedule.pk).update(next_at=timezone.now() - timedelta(seconds=1))
+    clock.run_due()
+    assert Backup.objects.count() == 2
+    job_worker.run_job(Job.objects.get().pk)
+    assert [backup.state for backup in Backup.objects.all()] == ["loaded"]
 
-    hook = HTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=hook.serve_forever, daemon=True).start()
+
+def test_alert_when_the_newest_is_too_old(server_row: Server, hook: Hook) -> None:
     tomorrow = timezone.now() + timedelta(days=1)
-    make(server_row, max_age_hours=24, webhook=f"http://127.0.0.1:{hook.server_port}/", next_at=tomorrow)
+    make(server_row, max_age_hours=24, webhook=hook.address, next_at=tomorrow)
     made = timezone.now() - timedelta(hours=30)
     Backup.objects.create(server="test", kind="pull", state="loaded", person="x", created_at=made)
     assert newest_of("test").late
     clock.run_due()
     clock.run_due()
-    hook.shutdown()
-    assert [(row["event"], row["server"]) for row in told] == [("backup too old", "test")]
+    assert hook.events == [("backup too old", "test")]
 
 
 def test_old_backups_are_verified_again(server_row: Server) -> None:

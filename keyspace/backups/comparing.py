@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from keyspace.access import Permission
-from keyspace.backups.differences import Differences, DifferentKey, place_of, remove_forgotten
+from keyspace.backups.differences import Differences, DifferentKey, place_of, remove_found
 from keyspace.backups.dumps import Dump, read_dumps
 from keyspace.backups.judging import Judge, hold_keys
 from keyspace.backups.opening import reading
@@ -116,11 +116,10 @@ def _keep_diff(found: Differences, judge: Judge, key: DifferentKey) -> bool:
     return all(diff["types"])
 
 
-@job("compare_backup", permission=Permission.BACK_UP)
+@job("compare_backup", permission=Permission.BACK_UP, on_remove=remove_found)
 def compare_backup(run: Run) -> dict[str, Any]:
     older, newer = sides_of(run.params)
     began = time.monotonic()
-    remove_forgotten()
 
     def loading(done: int, total: int | None) -> None:
         run.report(done=done, total=total, unit="bytes", phase="loading")

@@ -139,10 +139,5 @@ def _diff_path(place: Path, db: int, name: bytes) -> Path:
     return place / f"diff-{blake2b(name, digest_size=16, salt=db.to_bytes(4, 'little')).hexdigest()}.json"
 
 
-def remove_forgotten() -> None:
-    """Remove what jobs found whose rows are gone."""
-    root = Path(settings.DATA_DIR) / "compared"
-    kept = {str(pk) for pk in Job.objects.filter(kind="compare_backup").values_list("pk", flat=True)}
-    for place in root.glob("*"):
-        if place.name not in kept:
-            shutil.rmtree(place, ignore_errors=True)
+def remove_found(job: Job) -> None:
+    shutil.rmtree(place_of(job), ignore_errors=True)

@@ -22,7 +22,7 @@ from keyspace.backups.moment import moment_of
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.releases import readers_of_export
 from keyspace.backups.restore import Policy, restore_pages
-from keyspace.backups.scratch import NotReadable, Scratch, remove_leftovers, start_scratch
+from keyspace.backups.scratch import NotReadable, Scratch, remove_leftovers, start_scratch, watch_memory
 from keyspace.backups.verify import load_export
 from keyspace.children import birth_of, end_stranger
 from keyspace.errors import Conflict, Unavailable
@@ -103,11 +103,14 @@ def _add_file(scratch: Scratch, stored: dict[str, Any], progress: Progress) -> N
         store.local_path(stored["name"]) as path,
         start_scratch(path, progress=progress, used_memory=stored.get("used_memory", 0)) as other,
     ):
+
+        def tell(done: int) -> None:
+            watch_memory(scratch.process.pid)
+            progress(done, None)
+
         for db in other.counts():
             pages = ((db, page) for page in read_dumps(other.client(db)))
-            restore_pages(
-                scratch.client, pages, _WHOLE, progress=lambda report: progress(report.looked, None)
-            )
+            restore_pages(scratch.client, pages, _WHOLE, progress=lambda report: tell(report.looked))
 
 
 @contextmanager
@@ -150,8 +153,7 @@ def open_backup_job(run: Run) -> dict[str, Any]:
     known = OpenBackup.objects.filter(backup=backup).first()
     if known is not None:
         return {"server": known.row.name}
-    if OpenBackup.objects.count() >= open_limit():
-        raise Conflict(f"{open_limit()} backups are open already.", "Close one first.")
+    _refuse_too_many()
     scratch = load_backup(
         backup, lambda done, total: run.report(done=done, total=total, unit="bytes", phase="loading")
     )
@@ -165,9 +167,18 @@ def open_backup_job(run: Run) -> dict[str, Any]:
     return {"server": row.name}
 
 
+def _refuse_too_many() -> None:
+    if OpenBackup.objects.count() >= open_limit():
+        raise Conflict(f"{open_limit()} backups are open already.", "Close one first.")
+
+
 def _show(backup: Backup, scratch: Scratch, actor: Actor) -> Server:
+    """Raises Conflict when others were opened while this one was loaded: several jobs run at once."""
     source = Server.objects.filter(name=backup.server).first()
     with transaction.atomic():
+        _refuse_too_many()
+        if OpenBackup.objects.filter(backup=backup).exists():
+            raise Conflict("This backup is open already.", "Browse it from its page.")
         row = Server(
             name=_row_name(backup), source=Server.Source.BACKUP, read_only=True, host="", socket=str(scratch.socket),
             environment=source.environment if source else "",

@@ -3,17 +3,20 @@
 import shutil
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from keyspace.backups import comparing, differences, diffing, opening, services
 from keyspace.backups.compared import get_compared, get_compared_key
 from keyspace.backups.comparing import compare_sides
-from keyspace.backups.differences import place_of, prefix_of, remove_forgotten
+from keyspace.backups.differences import place_of, prefix_of
 from keyspace.backups.diffing import diff_key
 from keyspace.backups.dumps import Dump
 from keyspace.errors import BadInput, Denied, NotFound
+from keyspace.job_retention import purge_jobs
 from keyspace.models import AuditEntry, Backup, Job, OpenBackup
 from tests.keyspace.backups.samples import fill
 from tests.keyspace.backups.test_restoring import back_up, finish
@@ -149,15 +152,17 @@ def test_comparisons_are_for_admins_and_of_this_backup(redis: Any, connection_as
         get_compared(connection, **asked, kind="added")
 
 
-def test_what_a_forgotten_job_found_is_removed(redis: Any, connection_as: Callable[..., Any]) -> None:
+def test_what_an_old_job_found_goes_with_it(
+    redis: Any, connection_as: Callable[..., Any], settings: Any
+) -> None:
+    settings.JOB_DAYS = 1
     redis.set("a", 1)
     connection = connection_as("admin")
     backup = back_up(connection, "pull")
     first, second = compared(connection, backup, None), compared(connection, backup, None)
-    places = place_of(first), place_of(second)
-    first.delete()
-    remove_forgotten()
-    assert [place.exists() for place in places] == [False, True]
+    Job.objects.filter(pk=first.pk).update(finished_at=timezone.now() - timedelta(days=3))
+    purge_jobs()
+    assert [place_of(job).exists() for job in (first, second)] == [False, True]
 
 
 def numbered(*numbers: int) -> list[tuple[int, list[Dump]]]:

@@ -47,6 +47,7 @@ class RestoreForm(forms.Form):
         help_text="Without it such keys are left alone. The dry run says how many there are.",
     )
     names = forms.CharField(required=False, widget=forms.HiddenInput)
+    folders = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: Any, servers: list[str], **more: Any) -> None:
         super().__init__(data, **more)
@@ -54,10 +55,19 @@ class RestoreForm(forms.Form):
         types = [("", "any"), *((name, name) for name in TYPES if name != "unsupported")]
         self.fields["type"].choices = types  # type: ignore[attr-defined]
 
+    def picked(self, field: str) -> tuple[bytes, ...]:
+        """What was selected while browsing, of "names" or "folders". Raises BadInput."""
+        return tuple(from_key_id(each) for each in str(self[field].value() or "").replace(",", " ").split())
+
     def clean_names(self) -> tuple[bytes, ...] | None:
-        given = self.cleaned_data["names"].split()
+        return self._clean_picked("names") or None
+
+    def clean_folders(self) -> tuple[bytes, ...]:
+        return self._clean_picked("folders")
+
+    def _clean_picked(self, field: str) -> tuple[bytes, ...]:
         try:
-            return tuple(from_key_id(address) for address in given) if given else None
+            return self.picked(field)
         except BadInput as error:
             raise forms.ValidationError(error.sentence) from None
 
@@ -70,6 +80,7 @@ class RestoreForm(forms.Form):
             from_text(data["match"]), data["type"], data["names"], data["db"], data["to_db"], data["existing"], data["ttl"],
             data["expired"], dry, data["empty"], data["beyond_trash"],
             data["method"] if data["empty"] else "keys", data["reach"].strip() if data["empty"] else "",
+            data["folders"],
         )  # fmt: skip
 
 

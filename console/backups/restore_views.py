@@ -14,6 +14,7 @@ from keyspace.access import Permission, check_permission
 from keyspace.backups import restore_services, services
 from keyspace.backups.restore_undo import undo_restore
 from keyspace.encoding import from_key_id, to_text
+from keyspace.errors import BadInput
 from keyspace.jobs import find_job
 from keyspace.models import Backup, Job, Server
 from keyspace.servers import Connection, list_connections, open_connection
@@ -33,15 +34,7 @@ def restore(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResp
     form = RestoreForm(request.POST or None, targets, initial=_initial(request, backup, targets, job))
     if request.method == "POST" and form.is_valid():
         return _order(request, backup, form)
-    context = {"connection": connection, "backup": backup, "form": form, "job": job, "once": uuid.uuid4().hex}
-    context |= {"chosen": [from_key_id(name) for name in str(form["names"].value() or "").split()[:20]]}
-    context |= {
-        "may_control": True,
-        "offer": restore_services.offer_primary(
-            _target_of(request, form, connection), backup_id=str(backup.pk)
-        ),
-        "doable": job is not None and job.state == "done" and job.params.get("dry"),
-    }
+    context = _context(request, connection, backup, form, job)
     return render(request, "backups/restore.html", context, status=422 if form.errors else 200)
 
 
@@ -50,6 +43,43 @@ def _target_of(request: HttpRequest, form: RestoreForm, connection: Connection) 
     name = form["target"].value()
     listed = [value for value, _ in form.fields["target"].choices]  # type: ignore[attr-defined]
     return open_connection(actor_of(request), name) if name in listed else connection
+
+
+@require_POST
+def selection(request: HttpRequest, server: str, backup_id: uuid.UUID, db: int) -> HttpResponse:
+    """The form for what was selected in the keys list of an opened backup."""
+    connection = connect(request, server)
+    check_permission(connection, Permission.BACK_UP)
+    backup = services.get_backup(connection, backup_id=str(backup_id))
+    targets = _targets(request, backup)
+    initial = _initial(request, backup, targets, None) | {"db": db}
+    initial |= {name: request.POST.get(name, "") for name in ("names", "folders")}
+    form = RestoreForm(None, targets, initial=initial)
+    return render(request, "backups/restore.html", _context(request, connection, backup, form, None))
+
+
+def _context(
+    request: HttpRequest, connection: Connection, backup: Backup, form: RestoreForm, job: Job | None
+) -> dict[str, Any]:
+    target = _target_of(request, form, connection)
+    return _picked(form) | {
+        "connection": connection, "backup": backup, "form": form, "job": job, "once": uuid.uuid4().hex, "may_control": True,
+        "offer": restore_services.offer_primary(target, backup_id=str(backup.pk)),
+        "doable": job is not None and job.state == "done" and job.params.get("dry"),
+    }  # fmt: skip
+
+
+def _picked(form: RestoreForm) -> dict[str, Any]:
+    """What was selected: the first of it to be shown, and how many there are."""
+    try:
+        names, folders = form.picked("names"), form.picked("folders")
+    except BadInput:
+        return {}
+    return {
+        "names": names[:20],
+        "folders": folders[:20],
+        "more": max(0, len(names) - 20) + max(0, len(folders) - 20),
+    }
 
 
 @require_GET
@@ -100,6 +130,7 @@ def _initial(request: HttpRequest, backup: Backup, targets: list[str], job: Job 
     params = job.params
     return {
         "target": job.server, "match": to_text(from_key_id(params["match"])), "names": " ".join(params.get("names") or []),
+        "folders": " ".join(params.get("folders") or []),
         **{name: params.get(name) for name in _KEPT},
     }  # fmt: skip
 

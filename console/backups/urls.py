@@ -1,12 +1,23 @@
 from django.urls import path
 
-from console.backups import inside_views, restore_views, schedule_views, views
+from console.backups import inside_views, restore_views, schedule_views, upload_views, views
 
 urlpatterns = [
     path("servers/<server:server>/backups/", views.backups, name="backups"),
     path("servers/<server:server>/backups/state/", views.state, name="backups_state"),
     path("servers/<server:server>/backups/start/", views.start, name="backups_start"),
     path("servers/<server:server>/backups/upload/", views.upload, name="backups_upload"),
+    path("servers/<server:server>/backups/uploads/", upload_views.begin, name="backups_upload_begin"),
+    path(
+        "servers/<server:server>/backups/uploads/<str:token>/",
+        upload_views.piece,
+        name="backups_upload_piece",
+    ),
+    path(
+        "servers/<server:server>/backups/uploads/<str:token>/finish/",
+        upload_views.finish,
+        name="backups_upload_finish",
+    ),
     path("servers/<server:server>/backups/schedule/", schedule_views.schedule, name="backups_add_schedule"),
     path(
         "servers/<server:server>/backups/schedule/<int:number>/",
@@ -63,6 +74,11 @@ urlpatterns = [
         "servers/<server:server>/backups/<uuid:backup_id>/restore/<uuid:job_id>/",
         restore_views.dry,
         name="backup_dry",
+    ),
+    path(
+        "servers/<server:server>/backups/<uuid:backup_id>/restore/<int:db>/selection/",
+        restore_views.selection,
+        name="backup_restore_selection",
     ),
     path("servers/<server:server>/backups/undo/<uuid:job_id>/", restore_views.undo, name="restore_undo"),
     path(

@@ -17,6 +17,7 @@ from keyspace.bulk import copies
 from keyspace.encoding import from_key_id, from_text
 from keyspace.errors import BadInput
 from keyspace.keys import TTL_FILTERS, TYPE_NAMES
+from keyspace.models import Server
 from keyspace.servers import Connection, list_servers
 
 
@@ -27,6 +28,7 @@ def pane_context(connection: Connection, query: Query) -> dict[str, Any]:
         "types": TYPE_NAMES, "ttl_filters": TTL_FILTERS,
         "may_export": connection.access.may(Permission.REVEAL_VALUES),
         "may_copy": _may_copy(connection),
+        "may_restore_here": connection.server.source == Server.Source.BACKUP,
         "may_bulk": connection.access.may(Permission.BULK) and not connection.server.read_only,
         "may_create": connection.access.may(Permission.CREATE_KEYS) and not connection.server.read_only,
     }  # fmt: skip

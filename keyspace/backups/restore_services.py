@@ -47,6 +47,7 @@ class RestoreOrder:
     beyond_trash: bool = False
     method: str = "keys"
     reach: str = ""
+    folders: tuple[bytes, ...] = ()
 
     def check(self) -> None:
         """Raises BadInput."""
@@ -54,7 +55,7 @@ class RestoreOrder:
             raise BadInput("This way of restoring does not exist.", "Choose one from the list.")
         if not self.match:
             raise BadInput("An empty pattern chooses nothing.", "Type * for all keys.")
-        if self.names is not None and not self.names:
+        if self.names is not None and not self.names and not self.folders:
             raise BadInput("No key is chosen.")
         if self.method not in METHODS:
             raise BadInput("This way of restoring does not exist.", "Choose one from the list.")
@@ -62,8 +63,18 @@ class RestoreOrder:
             self._check_primary()
 
     def _check_primary(self) -> None:
-        chosen = (self.match, self.type, self.names, self.db, self.to_db, self.ttl, self.expired, self.empty)
-        if chosen != (b"*", "", None, None, None, "original", False, True):
+        chosen = (
+            self.match,
+            self.type,
+            self.names,
+            self.folders,
+            self.db,
+            self.to_db,
+            self.ttl,
+            self.expired,
+            self.empty,
+        )
+        if chosen != (b"*", "", None, (), None, None, "original", False, True):
             raise BadInput(
                 "A temporary primary copies everything as it is, into an emptied server.",
                 "Choose all keys, the same dbs and the original times, and to empty the server first.",
@@ -77,6 +88,7 @@ class RestoreOrder:
             "match": key_id(self.match), "type": self.type, "names": names, "db": self.db, "to_db": self.to_db, "existing": self.existing,
             "ttl": self.ttl, "expired": self.expired, "dry": self.dry, "empty": self.empty,
             "beyond_trash": self.beyond_trash, "method": self.method, "reach": self.reach,
+            "folders": [key_id(folder) for folder in self.folders],
         }  # fmt: skip
 
 

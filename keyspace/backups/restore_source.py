@@ -15,7 +15,7 @@ from keyspace.backups.releases import readers_of
 from keyspace.backups.scratch import NotReadable, start_scratch
 from keyspace.backups.typed import TypedPiece, read_typed
 from keyspace.encoding import from_key_id
-from keyspace.globs import compile_glob
+from keyspace.globs import compile_glob, escape_glob
 from keyspace.models import Backup
 from keyspace.servers import Client
 
@@ -24,22 +24,36 @@ Pages = Iterator[tuple[int, list[Dump]]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which keys of a backup: a glob, a type, exactly these names; of one db or (None) of all."""
+    """Which keys of a backup: a glob and a type, or exactly these names and what is in these folders; of one db or (None) of all."""
 
     match: bytes = b"*"
     type: str = ""
     names: tuple[bytes, ...] | None = None
     db: int | None = None
+    folders: tuple[bytes, ...] = ()
+
+    @property
+    def picked(self) -> bool:
+        return self.names is not None or bool(self.folders)
 
     @property
     def everything(self) -> bool:
-        return self.match in (b"", b"*") and not self.type and self.names is None and self.db is None
+        return self.match in (b"", b"*") and not self.type and not self.picked and self.db is None
+
+    def selections(self) -> list[Selection]:
+        """To be asked from a server, one after the other; a key may be in two."""
+        if not self.picked:
+            return [Selection(self.match, self.type)]
+        named = [Selection(names=self.names)] if self.names else []
+        return named + [Selection(escape_glob(folder) + b"*") for folder in self.folders]
 
 
 def wanted_of(params: dict[str, Any]) -> Wanted:
     names = params.get("names")
     chosen = tuple(from_key_id(name) for name in names) if names is not None else None
-    return Wanted(from_key_id(params.get("match", "Kg")), params.get("type", ""), chosen, params.get("db"))
+    folders = tuple(from_key_id(folder) for folder in params.get("folders") or ())
+    match = from_key_id(params.get("match", "Kg"))
+    return Wanted(match, params.get("type", ""), chosen, params.get("db"), folders)
 
 
 @dataclass
@@ -82,9 +96,9 @@ def _dump_functions(client: Client) -> bytes | None:
 def _server_pages(client: Callable[[int], Client], wanted: Wanted) -> Pages:
     dbs = [int(name[2:]) for name in client(0).info("keyspace")]
     for db in dbs if wanted.db is None else [wanted.db]:
-        selection = Selection(wanted.match, wanted.type, wanted.names)
-        for page in read_dumps(client(db), selection):
-            yield db, page
+        for selection in wanted.selections():
+            for page in read_dumps(client(db), selection):
+                yield db, page
 
 
 def _archive_pages(backup: Backup, wanted: Wanted, libraries: list[bytes]) -> Pages:
@@ -103,11 +117,13 @@ def _archive_pages(backup: Backup, wanted: Wanted, libraries: list[bytes]) -> Pa
 def chosen(wanted: Wanted, db: int, page: list[Dump]) -> list[Dump]:
     if wanted.db not in (None, db):
         return []
-    names = None if wanted.names is None else set(wanted.names)
+    if wanted.picked:
+        names = set(wanted.names or ())
+        return [dump for dump in page if dump.name in names or dump.name.startswith(wanted.folders)]
     glob = compile_glob(wanted.match or b"*")
     return [
         dump for dump in page
-        if (names is None or dump.name in names) and glob.fullmatch(dump.name)
+        if glob.fullmatch(dump.name)
         and (not wanted.type or type_of_payload(dump.payload) == wanted.type)
     ]  # fmt: skip
 

@@ -11,7 +11,6 @@ from keyspace.access import Permission
 from keyspace.backups import making, store
 from keyspace.backups.moment import moment_of
 from keyspace.backups.preflight import choose_kind
-from keyspace.backups.preflight import choose_kind
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.restore import Policy, Report, restore_pages
 from keyspace.backups.restore_alike import Likeness
@@ -82,8 +81,8 @@ def _how_far(run: Run, report: dict[str, Any]) -> str:
 
 
 def _total(backup: Backup, wanted: Wanted) -> int | None:
-    if wanted.names is not None:
-        return len(wanted.names)
+    if wanted.picked:
+        return None if wanted.folders else len(wanted.names or ())
     keys: dict[str, int] = backup.keys
     if not keys or wanted.match not in (b"", b"*") or wanted.type:
         return None

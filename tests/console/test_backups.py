@@ -1,6 +1,7 @@
 """The Backups and Jobs pages: by role, by hand, with bad input."""
 
 import hashlib
+import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from keyspace import job_worker
 from keyspace.backups import opening
+from keyspace.encoding import key_id
 from keyspace.models import AuditEntry, Backup, Job, OpenBackup, Schedule
 from tests.keyspace.backups.samples import fill
 
@@ -96,6 +98,91 @@ def test_open_browse_close(backup: Backup, admin_client: Client) -> None:
     assert admin_client.get(link.replace("/0/", "/0/!!"), follow=True).status_code == 400
     assert admin_client.post(address("backup_close", backup)).status_code == 302
     assert not OpenBackup.objects.exists()
+
+
+def test_restore_a_selection_made_while_browsing(
+    backup: Backup, admin_client: Client, viewer_client: Client
+) -> None:
+    admin_client.post(address("backup_open", backup))
+    run_all()
+    opened = OpenBackup.objects.get().row.name
+    keys = admin_client.get(reverse("keys", args=[opened, 0])).content.decode()
+    link = reverse("backup_restore_selection", args=["test", backup.pk, 0])
+    assert link in keys
+    selected = {"names": f"{key_id(b'plain')},{key_id(b'counter')}", "folders": key_id(b"hash")}
+    form = admin_client.post(link, selected).content.decode()
+    for shown in ("<code>plain</code>", "<code>counter</code>", "all in <code>hash</code>", 'value="0"'):
+        assert shown in form
+    order = {"target": "test", "match": "*", "existing": "skip", "ttl": "original", "act": "dry"}
+    to_page = admin_client.post(address("backup_restore", backup), order | selected)
+    run_all()
+    assert Job.objects.get(kind="restore_backup").result["looked"] == 4
+    again = admin_client.get(to_page["Location"]).content.decode()
+    assert "all in <code>hash</code>" in again
+    assert admin_client.post(address("backup_restore", backup), order | {"folders": "???"}).status_code == 422
+    assert viewer_client.post(link, selected).status_code == 403
+
+
+def test_undo_by_role(
+    backup: Backup, redis: Any, admin_client: Client, viewer_client: Client, operator_client: Client
+) -> None:
+    redis.delete("plain")
+    order = {"target": "test", "match": "plain", "existing": "skip", "ttl": "original", "act": "restore"}
+    report = admin_client.post(address("backup_restore", backup), order)["Location"]
+    run_all()
+    undo = reverse("restore_undo", args=["test", Job.objects.get(kind="restore_backup").pk])
+    assert undo in admin_client.get(report).content.decode()
+    for client in (viewer_client, operator_client):
+        assert client.post(undo).status_code == 403
+    to_job = admin_client.post(undo)
+    run_all()
+    assert not redis.exists("plain")
+    assert "Removed" in admin_client.get(to_job["Location"]).content.decode()
+    assert undo not in admin_client.get(report).content.decode()
+    assert AuditEntry.objects.filter(operation="undo_restore", outcome="done").count() == 1
+
+
+def test_the_form_says_why_there_is_no_temporary_primary(
+    backup: Backup, new_server: Callable[..., Any], make_server: Any, admin_client: Client
+) -> None:
+    make_server(new_server("redis7"), "older")
+    page = admin_client.get(address("backup_restore", backup)).content.decode()
+    assert "can copy the backup from a temporary primary here" in page
+    order = {
+        "target": "older",
+        "match": "*",
+        "existing": "skip",
+        "ttl": "original",
+        "empty": "on",
+        "act": "dry",
+    }
+    refused = admin_client.post(address("backup_restore", backup), order | {"method": "primary"})
+    assert refused.status_code == 409
+    assert "Redis 7.0 does not read VALKEY080" in refused.content.decode()
+    to_page = admin_client.post(address("backup_restore", backup), order)
+    run_all()
+    page = admin_client.get(to_page["Location"]).content.decode()
+    assert "No temporary primary for older: Redis 7.0 does not read VALKEY080" in page
+    assert "go by their readable form" in page
+
+
+def test_a_whole_server_through_the_page(backup: Backup, redis: Any, admin_client: Client) -> None:
+    redis.set("later", 1)
+    order = {
+        "target": "test", "match": "*", "existing": "skip", "ttl": "original", "empty": "on", "method": "primary",
+        "confirmed": "test", "act": "restore",
+    }  # fmt: skip
+    refused = admin_client.post(address("backup_restore", backup), order | {"reach": "not an address"})
+    assert refused.status_code == 400
+    to_job = admin_client.post(address("backup_restore", backup), order)
+    run_all()
+    page = admin_client.get(to_job["Location"]).content.decode()
+    assert "A safety backup</a> of what was there before" in page
+    assert "keys in db 0" in page
+    assert not redis.exists("later")
+    safety = Job.objects.get(kind="restore_backup").result["safety"]
+    form = admin_client.get(reverse("backup_restore", args=["test", safety]) + "?empty=on").content.decode()
+    assert re.search('<input[^>]*name="empty"[^>]*checked', form)
 
 
 def test_restore_one_key_after_a_dry_run(backup: Backup, redis: Any, admin_client: Client) -> None:

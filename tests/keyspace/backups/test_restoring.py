@@ -279,3 +279,18 @@ def test_a_restore_that_is_killed_is_resumed(redis: Any, connection_as: Callable
     assert finish(job).state == "done"
     assert redis.get("key:7") == b"7"
     assert redis.exists("written meanwhile")
+
+
+@pytest.mark.parametrize("kind", ["pull", "export", "readable"])
+def test_a_selection_of_keys_and_folders(kind: str, redis: Any, connection_as: Callable[..., Any]) -> None:
+    redis.mset({"a:1": 1, "a:2": 2, "a[x]:3": 3, b"\xff:4": 4, "b": 5, "c": 6})
+    connection = connection_as("admin")
+    backup = back_up(connection, kind)
+    for names, folders, expected in (
+        ((b"b", b"a:1"), (), [b"a:1", b"b"]),
+        (None, (b"a:", b"\xff:"), [b"a:1", b"a:2", b"\xff:4"]),
+        ((b"a[x]:3", b"a:1"), (b"a[x]:", b"a:"), [b"a:1", b"a:2", b"a[x]:3"]),
+    ):
+        redis.flushall()
+        job = restore(connection, backup, names=names, folders=folders)
+        assert (job.state, sorted(redis.keys())) == ("done", expected), job.problem

@@ -38,6 +38,7 @@ KIND_MODULES = (
     "keyspace.backups.restore_undo",
     "keyspace.backups.comparing",
     "keyspace.backups.statistics",
+    "keyspace.backups.uploads",
     "keyspace.bulk.looking",
     "keyspace.bulk.working",
     "keyspace.exports",

@@ -20,7 +20,7 @@ from django.conf import settings
 from keyspace.backups import bucket, sealed
 from keyspace.errors import Unavailable
 
-UPLOAD, UPLOAD_SECONDS = "upload~", 2 * 24 * 3600.0
+UPLOAD, UPLOAD_SECONDS = "upload~", 2 * 24 * 3600
 _BESIDE = 64 * 1024
 _SYNC_BYTES = 32 * 1024 * 1024
 _writers = ThreadPoolExecutor(8, "write")

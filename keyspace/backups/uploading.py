@@ -1,6 +1,7 @@
 """Files from elsewhere: an RDB of any server, or an export of another console. Nothing of it is believed before it was read."""
 
 import itertools
+import uuid
 from collections.abc import Iterator
 
 from django.conf import settings
@@ -19,16 +20,19 @@ def upload_limit() -> int:
     return int(getattr(settings, "BACKUP_UPLOAD_BYTES", 64 * 1024**3))
 
 
-def take_upload(connection: Connection, chunks: Iterator[bytes], label: str) -> Backup:
+def take_upload(
+    connection: Connection, chunks: Iterator[bytes], label: str, *, backup_id: str | None = None
+) -> Backup:
     """Write it to the store as it comes. Raises BadInput for what is no backup, TooLarge."""
     first = next(chunks, b"")
     while len(first) < 16 and (more := next(chunks, b"")):
         first += more
     backup = Backup(
+        pk=uuid.UUID(backup_id) if backup_id else uuid.uuid4(),
         server=connection.server.name,
         kind=Backup.Kind.UPLOAD,
         person=connection.actor.name,
-        reason=label[:200],
+        reason=printable(label)[:200],
     )
     ending = _ending(first)
     checker = RdbChecker() if ending == ".rdb" else None
@@ -56,6 +60,16 @@ def take_upload(connection: Connection, chunks: Iterator[bytes], label: str) -> 
     backup.source = "uploaded"
     backup.save(force_insert=True)
     return backup
+
+
+def printable(label: str) -> str:
+    """What a file is called elsewhere, for people to read: databases take no NUL, and pages no control characters."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in label)
+
+
+def check_beginning(first: bytes) -> None:
+    """Raises BadInput for the first bytes of a file that is no backup, before the rest of it comes."""
+    _ending(first)
 
 
 def _ending(first: bytes) -> str:

@@ -17,3 +17,4 @@ import "./watch.js";
 import "./ttl_dialog.js";
 import "./local_times.js";
 import "./edit.js";
+import "./upload.js";

@@ -8,7 +8,7 @@ const asked = new WeakMap();
 const quiet = (element) => element?.closest?.("[data-quiet]");
 
 /** The sentence and the advice in the fragment that the server sent with its error. */
-function told(xhr) {
+export function told(xhr) {
   const type = xhr.getResponseHeader("Content-Type") ?? "";
   if (type.startsWith("text/plain")) return { sentence: xhr.responseText.slice(0, 300), more: "" };
   const body = new DOMParser().parseFromString(xhr.responseText ?? "", "text/html");

@@ -173,10 +173,8 @@ def _between(
     """Times become borders of ids, so that a page is read along the same index as without them."""
     by_time = AuditEntry.objects.order_by("at", "id").values_list("pk", flat=True)
     if since is not None:
-        first = by_time.filter(at__gte=since - CLOCK_SLACK).first()
-        if first is None:
-            return rows.none()
-        rows = rows.filter(id__gte=first, at__gte=since)
+        ahead = by_time.filter(at__lt=since - CLOCK_SLACK).last()
+        rows = rows.filter(at__gte=since) if ahead is None else rows.filter(id__gt=ahead, at__gte=since)
     if until is not None:
         behind = by_time.filter(at__gte=until + CLOCK_SLACK).first()
         rows = rows.filter(at__lt=until) if behind is None else rows.filter(id__lt=behind, at__lt=until)

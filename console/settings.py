@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from console.keys_at_rest import read_or_make_key, read_or_make_secret
 from keyspace.configured import BadConfiguration, configured_servers
 from keyspace.embedded import socket_path
+from keyspace.pubsub.limits import check_limits
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -57,6 +58,7 @@ try:
     CONFIGURED_SERVERS: dict[str, dict[str, Any]] = configured_servers(
         os.environ, sample_socket=str(EMBEDDED_SOCKET)
     )
+    check_limits(os.environ)
 except BadConfiguration as error:
     raise ImproperlyConfigured(str(error)) from None
 REDIS_HOST = env.str("REDIS_HOST", "")

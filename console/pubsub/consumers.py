@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from console.pubsub import control
@@ -16,7 +16,8 @@ from keyspace.errors import Problem, explain
 from keyspace.pubsub.filters import read_filter
 from keyspace.pubsub.limits import limit
 from keyspace.pubsub.live import Live, watch_channels
-from keyspace.pubsub.recordings import start_recording, stop_recording
+from keyspace.pubsub.recording_file import Header
+from keyspace.pubsub.recording_runs import start_recording, stop_recording
 from keyspace.pubsub.replays import replay_recording
 from keyspace.pubsub.subscriptions import read_subscriptions
 from keyspace.pubsub.viewers import Frame, control_frame, encode_json
@@ -26,7 +27,6 @@ log = logging.getLogger(__name__)
 SIGN_IN, NOT_ALLOWED, TOO_MANY, STUCK, CHANGED = 4401, 4403, 4429, 4410, 1012
 STUCK_SECONDS = 60
 ALIVE_EVERY = 5.0  # seconds
-_sockets: Counter[int] = Counter()  # open ones of each person, in this process
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
@@ -45,16 +45,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self._end(error)
 
     async def _open(self, connection: Connection) -> None:
-        person = connection.actor.user.pk
-        if _sockets[person] >= limit("SOCKETS_PER_PERSON"):
-            await self._end(
-                Problem(
-                    f"You have {_sockets[person]} live views open already.", "Close one of them.", status=429
-                )
-            )
-            return
-        _sockets[person] += 1
-        self.person = person
+        self.person = connection.actor.user.pk
         self.live = await watch_channels(connection)
         self._answer("hello", server=connection.server.name)
         self._start(self._pump(self.live))
@@ -139,21 +130,27 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _record(self, live: Live, request: dict[str, Any]) -> None:
         header = await start_recording(
             live.connection, live.subscriptions, wanted=live.filter,
-            seconds=_number(request, "seconds"), size=_number(request, "bytes"),
+            seconds=_number(request, "seconds"), size=_number(request, "bytes"), on_end=self._tell_recording,
         )  # fmt: skip
-        self._answer("recording", id=header.id, began=header.began, state=header.state)
+        self._tell_recording(header)
 
     async def _stop_recording(self, live: Live, request: dict[str, Any]) -> None:
-        header = await stop_recording(live.connection, str(request.get("id")))
+        self._start(self._end_recording(live.connection, str(request.get("id"))))
+
+    async def _end_recording(self, connection: Connection, number: str) -> None:
+        """Beside the other requests: another process may take seconds."""
+        try:
+            stop = database_sync_to_async(stop_recording, thread_sensitive=False)
+            self._tell_recording(await stop(connection, number))
+        except Exception as error:  # as in receive
+            await self._tell_problem(error)
+
+    def _tell_recording(self, header: Header) -> None:
+        """Also when it ends by itself, or was stopped elsewhere."""
         self._answer(
-            "recording",
-            id=header.id,
-            state=header.state,
-            why=header.why,
-            messages=header.messages,
-            size=header.size,
-            gaps=len(header.gaps),
-        )
+            "recording", id=header.id, began=header.began, state=header.state, why=header.why,
+            messages=header.messages, size=header.size, gaps=len(header.gaps),
+        )  # fmt: skip
 
     async def _start_replay(self, live: Live, request: dict[str, Any]) -> None:
         await self._stop_replay(live, request)
@@ -197,19 +194,16 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await self._close(code, problem.sentence)
 
     async def _close(self, code: int, reason: str) -> None:
-        self._leave()
+        await self._leave()
         await self.close(code=code, reason=reason.encode()[:120].decode(errors="ignore"))
 
-    def _leave(self) -> None:
+    async def _leave(self) -> None:
         live, self.live = self.live, None
         if live is not None:
-            live.close()
-        if self.person is not None:
-            _sockets[self.person] -= 1
-            self.person = None
+            await live.close()
 
     async def disconnect(self, code: int) -> None:
-        self._leave()
+        await self._leave()
         for task in list(self._tasks):
             await _cancel(task)
 

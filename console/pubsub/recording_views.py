@@ -5,6 +5,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from console.actors import connect
+from keyspace.pubsub.recording_runs import stop_recording
 from keyspace.pubsub.recordings import delete_recording, get_recording, list_recordings, open_recording_file
 from keyspace.servers import Connection
 
@@ -41,6 +42,13 @@ def download(request: HttpRequest, server: str, number: str) -> FileResponse:
 
 
 @require_POST
+def stop(request: HttpRequest, server: str, number: str) -> HttpResponse:
+    connection = connect(request, server)
+    stop_recording(connection, number)
+    return _show(request, connection)
+
+
+@require_POST
 def delete(request: HttpRequest, server: str, number: str) -> HttpResponse:
     connection = connect(request, server)
     delete_recording(connection, number)
@@ -48,8 +56,8 @@ def delete(request: HttpRequest, server: str, number: str) -> HttpResponse:
 
 
 def _show(request: HttpRequest, connection: Connection) -> HttpResponse:
-    return render(
-        request,
-        "pubsub/_recordings.html",
-        {"connection": connection, "recordings": list_recordings(connection)},
-    )
+    found = list_recordings(connection)
+    context = {
+        "connection": connection, "recordings": found, "running": any(one.state == "recording" for one in found),
+    }  # fmt: skip
+    return render(request, "pubsub/_recordings.html", context)

@@ -21,6 +21,11 @@ urlpatterns = [
         name="pubsub_download",
     ),
     path(
+        "servers/<server:server>/pubsub/recordings/<slug:number>/stop/",
+        recording_views.stop,
+        name="pubsub_stop",
+    ),
+    path(
         "servers/<server:server>/pubsub/recordings/<slug:number>/delete/",
         recording_views.delete,
         name="pubsub_delete",

@@ -1,5 +1,6 @@
 """Watching: what a person's socket holds."""
 
+import secrets
 from collections.abc import AsyncIterator
 
 from keyspace.access import Access, Permission, check_permission, performs
@@ -10,6 +11,7 @@ from keyspace.pubsub.guard import guard_of
 from keyspace.pubsub.hub import Hub, hub_of
 from keyspace.pubsub.limits import limit
 from keyspace.pubsub.subscriptions import Subscription, text_of
+from keyspace.pubsub.uses import VIEW, Use, keeper
 from keyspace.pubsub.viewers import Viewer, control_frame, encode_json
 from keyspace.pubsub.views import View
 from keyspace.servers import Connection, endpoint_of
@@ -18,8 +20,9 @@ from keyspace.servers import Connection, endpoint_of
 class Live:
     """One person's live view of one server; made by `watch_channels`, ended by `close`."""
 
-    def __init__(self, connection: Connection, hub: Hub) -> None:
+    def __init__(self, connection: Connection, hub: Hub, number: str) -> None:
         self.connection, self.access, self.hub = connection, connection.access, hub
+        self.number = number  # of its LiveUse
         self.viewer = Viewer(max_queued=limit("QUEUE_BYTES"))
         self.subscriptions: frozenset[Subscription] = frozenset()
         self.filter = Filter()
@@ -73,14 +76,23 @@ class Live:
     def frames(self) -> AsyncIterator[bytes]:
         return self.viewer.frames()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._view is not None:
             self.hub.leave(self.viewer, self._view)
             self._view = None
         self.viewer.close()
+        await keeper().end(self.number)
 
 
 @performs(Permission.SUBSCRIBE)
 async def watch_channels(connection: Connection) -> Live:
-    """A live view that holds nothing yet. Sends nothing to the server until something is subscribed."""
-    return Live(connection, hub_of(endpoint_of(connection.server)))
+    """A live view that holds nothing yet. Sends nothing to the server until something is subscribed.
+
+    Raises TooMany when the person has as many open already, in all processes of the console.
+    """
+    hub, use = (
+        hub_of(endpoint_of(connection.server)),
+        Use(secrets.token_hex(8), VIEW, connection.actor.user.pk),
+    )
+    await keeper().begin(use, most=limit("SOCKETS_PER_PERSON"))
+    return Live(connection, hub, use.number)

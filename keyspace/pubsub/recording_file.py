@@ -41,7 +41,6 @@ class Header:
     ended: int | None = None
     state: str = "recording"
     why: str = ""
-    process: int = 0
     messages: int = 0
     size: int = 0  # bytes on disk
     raw: int = 0  # bytes unpacked
@@ -123,8 +122,9 @@ def write_header(directory: Path, header: Header) -> None:
 
 
 def read_header(path: Path) -> Header:
-    """Raises OSError, ValueError, TypeError for what is no header."""
-    return Header(**json.loads(path.read_text()))
+    """Raises OSError, ValueError, TypeError for what is no header; what another version of the console wrote besides is left out."""
+    facts = json.loads(path.read_text())
+    return Header(**{name: value for name, value in facts.items() if name in Header.__dataclass_fields__})
 
 
 def read_messages(directory: Path, header: Header, *, block: int) -> Iterator[tuple[int, Any]]:

@@ -5,6 +5,8 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from asgiref.sync import sync_to_async
+
 from keyspace.access import Permission, performs
 from keyspace.pubsub.filters import Filter, Message
 from keyspace.pubsub.frames import Runs, batch_frame
@@ -26,7 +28,7 @@ async def replay_recording(
 
     Raises NotFound. Payloads over frames.CUT keep their beginning: the whole is in the file.
     """
-    header = await asyncio.to_thread(find_recording, connection, number)
+    header = await sync_to_async(find_recording)(connection, number)
     return _play(connection, header, since=since, speed=speed, wanted=wanted)
 
 

@@ -123,6 +123,7 @@ function later() {
 
 function setRecording(frame) {
   const on = frame.state === "recording";
+  if (!on && state.recording !== frame.id) return; // told already
   state.recording = on ? frame.id : null;
   act("record").setAttribute("aria-pressed", String(on));
   act("record").disabled = !on && !watched.subscriptions.length;
@@ -146,6 +147,13 @@ function showRecordings() {
   dialog.showModal();
   window.htmx.ajax("GET", root.dataset.recordings, { target: "#_recordings", swap: "outerHTML" });
 }
+
+/** A closed dialog asks no more how far its recordings are. */
+document.getElementById("live-recordings").addEventListener("close", () => {
+  const empty = document.createElement("div");
+  empty.id = "_recordings";
+  document.getElementById("_recordings").replaceWith(empty);
+});
 
 // what a person does
 

@@ -1,6 +1,7 @@
 // The socket: opened again by itself, with growing pauses, whenever it is lost; silent ones count as lost.
 const PAUSES = [250, 500, 1000, 2000, 5000, 10000], SILENT_MS = 15000;
-const FINAL = new Map([[4401, "sign-in"], [4403, "denied"], [4429, "limit"], [4410, "stuck"]]);
+// After these a new socket would be refused as well; too many views (4429) or a browser that slept (4410) may pass.
+const FINAL = new Map([[4401, "sign-in"], [4403, "denied"]]);
 const text = new TextDecoder();
 
 export class LiveSocket {

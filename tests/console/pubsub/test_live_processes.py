@@ -33,7 +33,7 @@ class Process:
             self.port = probe.getsockname()[1]
         environ = os.environ | {
             "CONSOLE_DATA_DIR": str(django_settings.DATA_DIR), "DJANGO_SETTINGS_MODULE": "console.settings",
-            "DATABASE_URL": _database(), "CONSOLE_CHANNELS_URL": layer.url, "PORT": str(self.port), "CONSOLE_LIVE_RECHECK_SECONDS": "600",
+            "DATABASE_URL": _database(), "CONSOLE_CHANNELS_URL": layer.url, "PORT": str(self.port), "CONSOLE_LIVE_RECHECK_SECONDS": "15",
         }  # fmt: skip
         command = [
             sys.executable,

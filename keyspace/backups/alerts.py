@@ -30,10 +30,14 @@ def tell(schedule: Schedule, event: str, sentence: str) -> None:
 
 
 def tell_of(backup: Backup, event: str, sentence: str) -> None:
-    """A backup that failed, or was found damaged: its schedule's page and webhook say so, and the log in any case."""
+    """A backup that failed, or was found damaged: its schedule's page and webhook say so, and the log in any case.
+
+    That one which a person made has rotted is told by every schedule of its server: nobody is waiting for it.
+    """
     log.error("backup %s of %s %s: %s", backup.pk, backup.server, event, sentence)
-    schedule = backup.schedule
-    if schedule is None:
-        return
-    Schedule.objects.filter(pk=schedule.pk).update(last_problem=sentence[:500])
-    tell(schedule, event, sentence)
+    schedules = [backup.schedule] if backup.schedule else []
+    if not schedules and event == "damaged":
+        schedules = list(Schedule.objects.filter(server__name=backup.server, enabled=True))
+    for schedule in schedules:
+        Schedule.objects.filter(pk=schedule.pk).update(last_problem=sentence[:500])
+        tell(schedule, event, sentence)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from django.db.models import Q
 from django.utils import timezone
 
 from keyspace import audit
@@ -131,13 +132,19 @@ def _is_long_tried(schedule: Schedule, now: datetime) -> bool:
 
 
 def _verify_again(now: datetime) -> None:
-    """Files rot: each kept one is read and loaded again once a week, one at a time."""
-    if Job.objects.filter(kind="verify_backup", state__in=Job.UNFINISHED).exists():
+    """Files rot: each kept one, whoever made it, is read and loaded again once a week, one at a time.
+
+    One whose check failed (the store was away, say) is tried again a day later, so that it does not hold up the others.
+    """
+    checks = Job.objects.filter(kind="verify_backup")
+    if checks.filter(state__in=Job.UNFINISHED).exists():
         return
-    due = Backup.objects.filter(
-        state=State.LOADED, verified_at__lt=now - timedelta(days=_REVERIFY_DAYS), schedule__isnull=False
+    tried = checks.filter(created_at__gt=now - timedelta(days=1)).values_list("params__backup", flat=True)
+    old = now - timedelta(days=_REVERIFY_DAYS)
+    due = Backup.objects.filter(state__in=(State.LOADED, State.WHOLE, State.UNVERIFIABLE)).filter(
+        Q(verified_at__lt=old) | Q(verified_at=None, created_at__lt=old)
     )
-    backup = due.order_by("verified_at").first()
+    backup = due.exclude(pk__in=[pk for pk in tried if pk]).order_by("verified_at").first()
     if backup is not None:
         start_job(
             Actor(None, "weekly check"),

@@ -12,9 +12,11 @@ import pytest
 from django.utils import timezone
 
 from keyspace import job_worker
-from keyspace.backups import retention, store
+from keyspace.backups import retention, store, verify
 from keyspace.backups import schedule as clock
+from keyspace.backups.alerts import tell_of
 from keyspace.backups.page import newest_of
+from keyspace.errors import Unavailable
 from keyspace.models import AuditEntry, Backup, Job, Schedule, Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -276,6 +278,7 @@ def test_retention_leaves_what_a_job_reads(server_row: Server) -> None:
 def test_retention_follows_a_run(server_row: Server, redis: Any) -> None:
     schedule = make(server_row, keep_last=1, keep_daily=0, keep_weekly=0, keep_monthly=0)
     stored_backup(schedule, 0, "loaded")
+    Backup.objects.update(verified_at=timezone.now())
     Schedule.objects.filter(pk=schedule.pk).update(next_at=timezone.now() - timedelta(seconds=1))
     clock.run_due()
     assert Backup.objects.count() == 2
@@ -294,12 +297,52 @@ def test_alert_when_the_newest_is_too_old(server_row: Server, hook: Hook) -> Non
     assert hook.events == [("backup too old", "test")]
 
 
-def test_old_backups_are_verified_again(server_row: Server) -> None:
-    schedule = make(server_row, next_at=timezone.now() + timedelta(days=1))
-    verified = timezone.now() - timedelta(days=9)
-    Backup.objects.create(
-        server="test", kind="pull", state="loaded", person="x", schedule=schedule, verified_at=verified
-    )
+def old(state: str = "loaded", **fields: Any) -> Backup:
+    before = timezone.now() - timedelta(days=9)
+    made = {"server": "test", "kind": "pull", "person": "x", "created_at": before, "verified_at": before}
+    return Backup.objects.create(state=state, **(made | fields))
+
+
+def checks() -> list[str]:
+    return [job.params["backup"] for job in Job.objects.filter(kind="verify_backup").order_by("created_at")]
+
+
+@pytest.mark.parametrize("state", ["loaded", "whole", "unverifiable"])
+def test_old_backups_are_verified_again_whoever_made_them(state: str, server_row: Server) -> None:
+    backup = old(state, verified_at=None if state == "whole" else timezone.now() - timedelta(days=8))
+    old("loaded", verified_at=timezone.now() - timedelta(days=6))
+    for gone in ("damaged", "failed", "saved", "cancelled"):
+        old(gone)
     clock.run_due()
     clock.run_due()
-    assert Job.objects.filter(kind="verify_backup").count() == 1
+    assert checks() == [str(backup.pk)]
+
+
+def test_a_check_that_fails_does_not_hold_up_the_others(
+    server_row: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(backup: Backup, progress: Any) -> Any:
+        raise Unavailable("The store is away.")
+
+    monkeypatch.setattr(verify, "verify_files", away)
+    first, second = old(), old()
+    for _ in range(3):
+        clock.run_due()
+        job = Job.objects.filter(kind="verify_backup", state="waiting").first()
+        if job is not None:
+            job_worker.run_job(job.pk)
+    assert sorted(checks()) == sorted([str(first.pk), str(second.pk)])
+    Job.objects.update(created_at=timezone.now() - timedelta(days=2))
+    clock.run_due()
+    assert len(checks()) == 3
+
+
+def test_that_a_person_s_backup_rots_is_told_by_the_schedules_of_its_server(
+    server_row: Server, hook: Hook
+) -> None:
+    make(server_row, next_at=timezone.now() + timedelta(days=1), webhook=hook.address)
+    backup = old()
+    tell_of(backup, "failed", "Nothing came.")
+    tell_of(backup, "damaged", "Damaged at 3 %.")
+    assert hook.events == [("backup damaged", "test")]
+    assert Schedule.objects.get().last_problem == "Damaged at 3 %."

@@ -31,7 +31,11 @@ class Fit:
     """For each of the two: [name, type, why]."""
     _known: dict[tuple[bytes, int], tuple[str, str]] = field(default_factory=dict)
 
-    def look(self, dump: Dump) -> None:
+    def look_at(self, page: Iterable[Dump]) -> None:
+        for dump in page:
+            self._look(dump)
+
+    def _look(self, dump: Dump) -> None:
         kind = (dump.payload[: _MODULE if type_of_payload(dump.payload) == "module" else 1],
                 payload_version(dump.payload))  # fmt: skip
         if kind not in self._known:

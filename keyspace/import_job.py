@@ -29,8 +29,6 @@ from keyspace.models import TrashEntry
 from keyspace.wire import Wire, open_wire
 
 BATCH = 250
-HELD = 4
-"""Pieces up to which a key is compared before it is overwritten; one of more is written again, which does no harm."""
 
 
 @job("preview_import", permission=Permission.BULK, resumable=True)
@@ -144,8 +142,8 @@ class _Importing:
                     mine = [dump for dump in batch if self._mine(dump.name, type_of_payload(dump.payload))]
                     restore_batch(pipeline, mine, self.policy, self.report, keep=self._keep, dry=self.dry)
                     pipeline.settle()
-                    for dump in mine if fit else ():
-                        fit.look(dump)
+                    if fit is not None:
+                        fit.look_at(mine)
                     self.looked = at
                     self._tell(at)
 
@@ -164,16 +162,27 @@ class _Importing:
         self.header = self.checked.header
         if not self.dry and len(self.checked.keys) > 1:
             raise Conflict("The file holds keys of several dbs.")
-        with store.open_file(place) as source, open_wire(self.connection.redis) as wire:
-            for at, (first, pieces) in enumerate(read_keys(source, self.checked.broken), 1):
+        with ExitStack() as stack:
+            wire = stack.enter_context(open_wire(self.connection.redis))
+            keys = self._read(stack)
+            twice = self.policy.existing == "different" and not self.dry
+            compared = self._read(stack) if twice else itertools.repeat(None)
+            for at, ((first, pieces), again) in enumerate(zip(keys, compared, strict=False), 1):
                 if at <= self.looked:
                     continue
                 if self._mine(first.name, first.type):
-                    self._write_key(wire, first, pieces)
+                    self._write_key(wire, first, pieces, again[1] if again else pieces)
                 self.looked = at
                 self._tell(at)
 
-    def _write_key(self, wire: Wire, first: TypedPiece, pieces: Iterator[TypedPiece]) -> None:
+    def _read(self, stack: ExitStack) -> Iterator[tuple[TypedPiece, Iterator[TypedPiece]]]:
+        """The file from its beginning. It is read twice side by side where keys are compared before they are written: of a large key
+        not all is held."""
+        return read_keys(stack.enter_context(store.open_file(self.run_.params["file"])), self.checked.broken)
+
+    def _write_key(
+        self, wire: Wire, first: TypedPiece, pieces: Iterator[TypedPiece], again: Iterator[TypedPiece]
+    ) -> None:
         report, policy = self.report, self.policy
         report.looked += 1
         now = int(time.time() * 1000)
@@ -181,15 +190,12 @@ class _Importing:
             report.expired += 1
             report.note("expired", first.name)
             return
-        if self.dry:
-            self._note_compared(first.name, self._compare(wire, first, pieces))
-            return
         if policy.existing == "different":
-            held = list(itertools.islice(pieces, HELD))
-            if held[-1].last and self._note_compared(first.name, self._compare(wire, first, held)) == "same":
-                report.skipped += 1
+            kind = self._compare(wire, first, again)
+            self._note_compared(first.name, kind)
+            if self.dry or kind == "same":
+                report.skipped += not self.dry
                 return
-            pieces = itertools.chain(held, pieces)
         if policy.existing != "skip" and self._keep_existing(wire, first.name):
             report.skipped += 1
             return
@@ -200,10 +206,9 @@ class _Importing:
             first.name, write_typed(wire, first.name, pieces, end, replace=policy.existing != "skip")
         )
 
-    def _note_compared(self, name: bytes, kind: str) -> str:
+    def _note_compared(self, name: bytes, kind: str) -> None:
         setattr(self.report, kind, getattr(self.report, kind) + 1)
         self.report.note(kind, name)
-        return kind
 
     def _note_written(self, name: bytes, problem: str | None) -> None:
         if problem is None:

@@ -161,7 +161,7 @@ def _would_delete(connection: Connection, name: bytes, field: bytes | None) -> W
     what, fits = ("key", weight.fits_trash) if field is None else ("field", weight.fits_edit)
     return WouldDelete(
         f"This time has passed: the {what} would be deleted at once.",
-        "Confirm it, or choose a later time."
+        "It would go into the trash. Confirm it, or choose a later time."
         if fits
         else "It is too large for the trash, so there would be no way back. Confirm it, or choose a later time.",
     )

@@ -46,7 +46,7 @@ def import_(request: HttpRequest, server: str, db: int) -> HttpResponse:
         try:
             job = imports.preview_import(connection, chunks=iter(file.chunks()), file_name=file.name or "")
         except (BadInput, TooLarge) as problem:
-            form.add_error("file", f"{problem} {problem.advice}")
+            form.add_error("file", str(problem))
         else:
             return redirect("import_preview", server=server, db=db, preview_id=job.pk)
     return _choosing(request, connection, form)
@@ -70,7 +70,7 @@ def preview(request: HttpRequest, server: str, db: int, preview_id: uuid.UUID) -
             job = imports.start_import(connection, preview_id=preview_id, **form.cleaned_data)
             return redirect("job", job_id=job.pk)
         except (BadInput, Conflict) as problem:
-            form.add_error(None, f"{problem} {problem.advice}")
+            form.add_error(None, str(problem))
     return render(request, "bulk/import_preview.html", _looking(connection, found, form), status=422)
 
 

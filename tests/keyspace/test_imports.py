@@ -116,8 +116,8 @@ def test_trying_a_payload_makes_no_key(any_server: Any, any_redis: Any) -> None:
     payload = any_redis.dump("e:text")
     with open_wire(any_redis) as wire:
         fit = Fit(wire, lambda dump: [])
-        fit.look(Dump(BYTES, None, payload))
-        fit.look(Dump(b"e:new", None, payload[:-10] + b"\x60\x00" + payload[-8:]))
+        later = payload[:-10] + b"\x60\x00" + payload[-8:]
+        fit.look_at([Dump(BYTES, None, payload), Dump(b"e:new", None, later)])
     assert fit.counts == {"readable": 0, "no": 1} and fit.examples["no"][0][:2] == ["e:new", "string"]
     assert any_redis.keys("*") == [b"e:text"] and any_redis.info("stats")["expired_keys"] == 0
 
@@ -141,14 +141,15 @@ def test_what_does_not_fit_the_trash_is_left_alone_and_what_is_the_same_is_not_k
     redis: Any, connection_as: Any, settings: Any, form: str
 ) -> None:
     redis.mset({"e:same": "1", "e:large": "imported", "e:small": "imported"})
+    redis.rpush("e:long", *range(7000))
     admin = connection_as("admin")
     data = exported(admin, form)
-    redis.mset({"e:large": os.urandom(2000), "e:small": "newer"})
-    settings.TRASH_KEY_BYTES = 1000
+    redis.mset({"e:large": os.urandom(80_000), "e:small": "newer"})
+    settings.TRASH_KEY_BYTES = 60_000
     job = bring(admin, data, existing="different")
-    assert redis.get("e:small") == b"imported" and redis.strlen("e:large") == 2000
+    assert redis.get("e:small") == b"imported" and redis.strlen("e:large") == 80_000
     assert [bytes(kept.name) for kept in TrashEntry.objects.all()] == [b"e:small"]
-    assert (job.result["restored"], job.result["skipped"], job.result["same"]) == (1, 2, 1)
+    assert (job.result["restored"], job.result["skipped"], job.result["same"]) == (1, 3, 2)
     assert "too large for the trash" in job.result["problems"][0]
 
 

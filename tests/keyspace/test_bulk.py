@@ -549,15 +549,20 @@ job_worker.run_job(uuid.UUID(sys.argv[2]))
 """
 
 
+def run_elsewhere(job: Job) -> "subprocess.Popen[bytes]":
+    """The job, in a process that can be killed."""
+    name = str(database.settings_dict["NAME"])
+    root = Path(__file__).parents[2]
+    return subprocess.Popen([sys.executable, "-c", KILLED, name, str(job.pk)], cwd=root)
+
+
 @pytest.mark.parametrize("trash", [True, False])
 def test_kill_9_in_the_middle_then_resume(redis: Any, connection_as: Any, trash: bool) -> None:
     """Nothing is left over, nothing is lost: every key is in the trash."""
     fill(redis, 2000)
     admin = connection_as("admin")
     job = start_bulk(admin, look_id=look(admin).pk, order=Order("delete", trash=trash, rate=1000))
-    root = Path(__file__).parents[2]
-    name = str(database.settings_dict["NAME"])
-    process = subprocess.Popen([sys.executable, "-c", KILLED, name, str(job.pk)], cwd=root)
+    process = run_elsewhere(job)
     try:
         wait_for(job, lambda job: job.done > 500, 30)
     finally:

@@ -1,5 +1,6 @@
 """Copies of many keys: to another db or server, through the trash there, whatever the other side takes."""
 
+import time
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ from keyspace.access import Actor
 from keyspace.bulk import copies, copying, tally
 from keyspace.bulk.choice import Choice
 from keyspace.errors import BadInput, Conflict, Denied
+from keyspace.jobs import cancel_job
 from keyspace.keys import Filter
 from keyspace.models import AuditEntry, Grant, Job, Server, TrashEntry
 from keyspace.servers import Connection, open_connection
-from tests.keyspace.test_bulk import Broken
+from tests.keyspace.test_bulk import Broken, in_thread, run_elsewhere, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BYTES = b"s:\xff\x00 \n"
@@ -242,3 +244,46 @@ def test_keys_that_went_meanwhile_are_told(redis: Any, there: Any, admin: Connec
     redis.delete("s:text")
     job = copy(admin, dry)
     assert (job.result["done"], job.result["reasons"]) == (1, {tally.GONE: 1})
+
+
+def test_kill_9_in_the_middle_of_a_copy_then_resume(redis: Any, there: Any, admin: Connection) -> None:
+    client, _ = there
+    redis.mset({f"s:{number}": number for number in range(2000)})
+    dry = look(admin, to(admin, "there"))
+    job = copies.start_copy(admin, look_id=dry.pk, rate=1000)
+    process = run_elsewhere(job)
+    try:
+        wait_for(job, lambda job: job.done > 500, 30)
+    finally:
+        process.kill()
+        process.wait()
+    assert 0 < client.dbsize() < 2000
+    assert job_worker.recover_jobs() == 1
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert (job.state, client.dbsize(), job.done) == ("done", 2000, 2000), job.problem
+    assert set(job.result["reasons"]) <= {copying.THERE}  # copied, and not counted yet
+
+
+def test_a_copy_is_cancelled_within_a_second_also_in_a_giant(
+    redis: Any, there: Any, admin: Connection, settings: Any, monkeypatch: Any
+) -> None:
+    settings.TRASH_KEY_BYTES = 20_000
+    redis.hset("s:big", mapping={f"field{number}": "x" * 50 for number in range(3000)})
+    client, _ = there
+    dry = look(admin, to(admin, "there"))
+    job = copies.start_copy(admin, look_id=dry.pk, rate=0)
+    real = copying.read_typed
+
+    def slowly(*arguments: Any) -> Any:
+        for piece in real(*arguments):
+            yield piece
+            time.sleep(0.8)
+
+    monkeypatch.setattr(copying, "read_typed", slowly)
+    thread = in_thread(job)
+    wait_for(job, lambda job: job.state == "running")
+    cancel_job(admin.actor, job.pk)
+    wait_for(job, lambda job: job.state == "cancelled", 3)
+    thread.join()
+    assert client.dbsize() == 0 and job.result["done"] == 0

@@ -179,6 +179,7 @@ def _await(scratch: Scratch, progress: Progress) -> None:
                 raise _why_ended((scratch.directory / "log").read_text(errors="replace"))
             try:
                 client.ping()
+                watch_memory(scratch.process.pid)  # a quick load may end between two looks
                 return
             except redis.BusyLoadingError:
                 if time.monotonic() - told > _TELL_SECONDS:

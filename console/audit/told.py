@@ -7,13 +7,15 @@ from console.templatetags.format import duration_text, exact_text, number_text, 
 from keyspace.audit_links import LINKED
 
 SIZES = {"size", "bytes", "memory"}
+# Not worth a word in a row while there is none of it.
+RARE = {"gone", "without_trash", "skipped", "failed", "unknown"}
 
 
 def read_out(detail: dict[str, Any], *, briefly: bool = True) -> list[tuple[str, str]]:
     """(label, words) of each fact; a problem needs no label. `briefly`: without what stands as a link in its place."""
     told: list[tuple[str, str]] = []
     for name, value in detail.items():
-        if briefly and name in LINKED:
+        if briefly and (name in LINKED or (name in RARE and not value)):
             continue
         stem = name.removesuffix("_before")
         if name.endswith("_after") and f"{name.removesuffix('_after')}_before" in detail:

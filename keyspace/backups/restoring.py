@@ -141,7 +141,7 @@ def _restore_from_source(
             look=fitting.look if fitting else None,
         )  # fmt: skip
         if fitting is not None:
-            told["fit"] = fitting.result
+            told |= fitting.result
         elif wanted.everything:
             told["functions"] = _restore_functions(target, source, policy)
     return report
@@ -159,12 +159,12 @@ class _Fitting:
             self._fit = Fit(wire, lambda dump: self._source.typed(db, dump))
         self._fit.wire = wire
         self._fit.typed = lambda dump: self._source.typed(db, dump)
-        for dump in batch:
-            self._fit.look(dump)
+        self._fit.look_at(batch)
 
     @property
-    def result(self) -> dict[str, Any] | None:
-        return self._fit.as_dict() if self._fit else None
+    def result(self) -> dict[str, Any]:
+        fit = self._fit.as_dict() if self._fit else {"counts": {}, "examples": {}}
+        return {"fit": fit, "incompatible": sum(fit["counts"].values())}
 
 
 def _restore_functions(target: Target, source: Source, policy: Policy) -> str:

@@ -38,6 +38,7 @@ def channels(request: HttpRequest, server: str) -> JsonResponse:
     columns = {
         "kinds": [row.kind for row in found.channels], "names": [text_of(row.name) for row in found.channels],
         "subscribers": [row.subscribers for row in found.channels], "total": found.total, "patterns": found.patterns,
+        "silent": found.silent,
     }  # fmt: skip
     return JsonResponse(columns)
 

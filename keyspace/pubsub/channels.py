@@ -1,12 +1,17 @@
 """Which channels have subscribers."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+
+import redis
 
 from keyspace.access import Permission, performs
 from keyspace.pubsub.guard import Guard, guard_of
 from keyspace.pubsub.limits import limit
+from keyspace.pubsub.nodes import every_node
 from keyspace.pubsub.subscriptions import Kind
-from keyspace.servers import Connection
+from keyspace.servers import Client, Connection
 
 NUMSUB_AT_ONCE = 500
 
@@ -22,42 +27,73 @@ class Channel:
 
 @dataclass(frozen=True)
 class Channels:
-    """The channels with the most subscribers first; `total` how many there are, `patterns` how many patterns clients hold."""
+    """The channels with the most subscribers first; `total` how many there are, `patterns` how many patterns clients hold.
+
+    `silent`: nodes of a cluster that did not answer; what only they know is missing.
+    """
 
     channels: list[Channel]
     total: int
     patterns: int
+    silent: int = 0
+
+
+Counted = dict[tuple[Kind, bytes], int]
 
 
 @performs(Permission.SUBSCRIBE)
 def list_channels(connection: Connection, *, match: bytes = b"") -> Channels:
-    """PUBSUB CHANNELS, SHARDCHANNELS (where the server has it), NUMSUB and NUMPAT of this node.
+    """PUBSUB CHANNELS, SHARDCHANNELS (where the server has it), NUMSUB and NUMPAT, in a cluster summed over its nodes.
 
     At most `limits.CHANNELS` rows; `match` is a glob. Channels outside the grant are absent.
     """
-    guard = guard_of(connection.access)
-    plain = _names(connection, "CHANNELS", match, guard)
-    shard = _names(connection, "SHARDCHANNELS", match, guard) if connection.supports("SSUBSCRIBE") else []
-    rows = _counted(connection, Kind.CHANNEL, plain) + _counted(connection, Kind.SHARD, shard)
+    ask = _Question(match, guard_of(connection.access), connection.supports("SSUBSCRIBE"))
+    clients = every_node(connection)
+    answers = [ask(clients[0])] if len(clients) == 1 else ask.all_of(clients)
+    sums: Counter[tuple[Kind, bytes]] = Counter()
+    for counted, _ in answers:
+        sums.update(counted)
+    rows = [Channel(kind, name, count) for (kind, name), count in sums.items()]
     rows.sort(key=lambda row: (-row.subscribers, row.name))
-    return Channels(
-        rows[: limit("CHANNELS")], len(rows), int(connection.redis.execute_command("PUBSUB", "NUMPAT"))
-    )
+    patterns = sum(patterns for _, patterns in answers)
+    return Channels(rows[: limit("CHANNELS")], len(rows), patterns, len(clients) - len(answers))
 
 
-def _names(connection: Connection, what: str, match: bytes, guard: Guard) -> list[bytes]:
-    pattern = (match,) if match else ()
-    names: list[bytes] = connection.redis.execute_command("PUBSUB", what, *pattern)
-    return [name for name in names if guard.covers(name)]
+@dataclass(frozen=True)
+class _Question:
+    """Subscribers of each channel of a node, and how many patterns its clients hold."""
 
+    match: bytes
+    guard: Guard
+    shards: bool
 
-def _counted(connection: Connection, kind: Kind, names: list[bytes]) -> list[Channel]:
-    command = "SHARDNUMSUB" if kind is Kind.SHARD else "NUMSUB"
-    rows: list[Channel] = []
-    with connection.redis.pipeline(transaction=False) as pipe:
-        for at in range(0, len(names), NUMSUB_AT_ONCE):
-            pipe.execute_command("PUBSUB", command, *names[at : at + NUMSUB_AT_ONCE])
-        for reply in pipe.execute():
-            pairs = reply if isinstance(reply[0], tuple | list) else zip(reply[::2], reply[1::2], strict=True)
-            rows += [Channel(kind, name, int(count)) for name, count in pairs]
-    return rows
+    def __call__(self, client: Client) -> tuple[Counted, int]:
+        counted = self._count(client, Kind.CHANNEL, "CHANNELS", "NUMSUB")
+        if self.shards:
+            counted |= self._count(client, Kind.SHARD, "SHARDCHANNELS", "SHARDNUMSUB")
+        return counted, int(client.execute_command("PUBSUB", "NUMPAT"))
+
+    def all_of(self, clients: list[Client]) -> list[tuple[Counted, int]]:
+        """Side by side; a node that does not answer hides the others' channels from nobody."""
+        with ThreadPoolExecutor(min(8, len(clients))) as pool:
+            return [answer for answer in pool.map(self._quietly, clients) if answer is not None]
+
+    def _quietly(self, client: Client) -> tuple[Counted, int] | None:
+        try:
+            return self(client)
+        except redis.RedisError:
+            return None
+
+    def _count(self, client: Client, kind: Kind, listing: str, counting: str) -> Counted:
+        found = client.execute_command("PUBSUB", listing, *([self.match] if self.match else []))
+        names = [name for name in found if self.guard.covers(name)]
+        counted: Counted = {}
+        with client.pipeline(transaction=False) as pipe:
+            for at in range(0, len(names), NUMSUB_AT_ONCE):
+                pipe.execute_command("PUBSUB", counting, *names[at : at + NUMSUB_AT_ONCE])
+            for reply in pipe.execute():
+                pairs = (
+                    reply if isinstance(reply[0], tuple | list) else zip(reply[::2], reply[1::2], strict=True)
+                )
+                counted |= {(kind, name): int(count) for name, count in pairs}
+        return counted

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from redis.exceptions import MovedError
+
 from keyspace import audit
 from keyspace.access import Permission, performs
 from keyspace.encoding import to_text
 from keyspace.errors import TooLarge
 from keyspace.pubsub.guard import guard_of
 from keyspace.pubsub.limits import limit
+from keyspace.pubsub.nodes import node_that_owns
 from keyspace.pubsub.subscriptions import MAX_NAME, Kind, Subscription
 from keyspace.servers import Connection
 
@@ -32,6 +35,10 @@ def publish_message(
     guard_of(connection.access, Permission.PUBLISH).check(Subscription(kind, channel))
     if len(payload) > limit("PUBLISH_BYTES") or len(channel) > MAX_NAME:
         raise TooLarge(f"A message may be {limit('PUBLISH_BYTES')} bytes long.", "Send a smaller one.")
-    receivers = connection.redis.execute_command("SPUBLISH" if shard else "PUBLISH", channel, payload)
+    command = ("SPUBLISH" if shard else "PUBLISH", channel, payload)
+    try:
+        receivers = connection.redis.execute_command(*command)
+    except MovedError as moved:  # refused, so nothing was sent yet
+        receivers = node_that_owns(connection, moved).execute_command(*command)
     audit.tell(receivers=receivers)
     return Published(channel, len(payload), int(receivers), shard)

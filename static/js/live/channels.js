@@ -57,6 +57,9 @@ export class Channels {
     this.found = columns.names.map((name, at) => ({ pair: [columns.kinds[at], name], shown: show(name), subscribers: columns.subscribers[at] }));
     this.root.querySelector("[data-total]").textContent = number(columns.total);
     this.root.querySelector("[data-total]").title = `${columns.patterns} patterns are held by clients`;
+    const silent = this.root.querySelector("[data-silent]");
+    silent.hidden = !columns.silent;
+    silent.textContent = `${columns.silent} of the cluster's nodes did not answer`;
     this.arrange();
   }
 

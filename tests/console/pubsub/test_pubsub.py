@@ -2,8 +2,10 @@
 
 import base64
 import json
+import socket
 from typing import Any
 
+import hiredis
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -137,6 +139,46 @@ def test_channels_on_every_generation(
     listener.get_message(timeout=2)
     columns = sign_in(make_person("ana", "viewer", server=row)).get("/servers/any/pubsub/channels/").json()
     assert columns["names"] == ["news"] and columns["subscribers"] == [1]
+
+
+def test_channels_of_a_cluster_are_those_of_all_its_nodes(
+    new_cluster: Any, make_server: Any, make_person: Any
+) -> None:
+    cluster = new_cluster(primaries=3)
+    listeners = [node.client().pubsub() for node in cluster.nodes for _ in range(2)]
+    for at, listener in enumerate(listeners):
+        listener.subscribe("everywhere", f"only-{at}")
+        listener.psubscribe(f"pattern-{at}.*")
+        for _ in range(3):
+            listener.get_message(timeout=2)
+    shards = [f"shard-{at}" for at in range(6)]
+    held = [listen_on_shard(cluster, name) for name in shards]
+    row = make_server(cluster.nodes[0], name="ring")
+    client = sign_in(make_person("ana", "operator", server=row))
+    columns = client.get("/servers/ring/pubsub/channels/").json()
+    counts = dict(zip(columns["names"], columns["subscribers"], strict=True))
+    assert counts.pop("everywhere") == 6
+    assert counts == {f"only-{at}": 1 for at in range(6)} | dict.fromkeys(shards, 1)
+    assert (columns["total"], columns["patterns"], columns["silent"]) == (13, 6, 0)
+    for name in shards:
+        sent = {"channel": name, "format": "text", "payload": "x", "shard": "on"}
+        answer = client.post("/servers/ring/pubsub/publish/", sent)
+        assert "reached 1 subscriber" in answer.content.decode()
+    assert all(one.recv(1000).endswith(b"x\r\n") for one in held)
+    cluster.nodes[2].stop()
+    columns = client.get("/servers/ring/pubsub/channels/").json()
+    assert dict(zip(columns["names"], columns["subscribers"], strict=True))["everywhere"] == 4
+    assert columns["silent"] == 1
+
+
+def listen_on_shard(cluster: Any, name: str) -> socket.socket:
+    """A bare subscriber on the node that takes it."""
+    for node in cluster.nodes:
+        held = socket.create_connection((node.host, node.port), timeout=2)
+        held.sendall(hiredis.pack_command(("SSUBSCRIBE", name)))
+        if held.recv(1000).startswith(b"*3"):
+            return held
+    raise AssertionError("no node takes it")
 
 
 def test_events_are_off_and_an_admin_switches_them_on_and_back(admin_client: Client, redis: Any) -> None:

@@ -229,8 +229,7 @@ class Comparer(Copier):
     def _try(self, there: Wire, part: list[Dump]) -> None:
         self._fit = self._fit or Fit(there, lambda dump: self._typed(self._source.db, dump))
         self._fit.wire = there
-        for dump in part:
-            self._fit.look(dump)
+        self._fit.look_at(part)
 
     def as_dict(self) -> dict[str, Any]:
         report = self._report

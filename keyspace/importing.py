@@ -81,6 +81,8 @@ def _pieces(source: IO[bytes], checked: Checked) -> Iterator[tuple[int, TypedPie
                 checked.left_out += 1
             elif number == 1:
                 checked.header = frame
+        except json.JSONDecodeError as error:
+            checked.refuse(number, f"it is not JSON: {error.msg} at character {error.colno}")
         except (ValueError, TypeError, KeyError, IndexError) as error:
             checked.refuse(number, str(error) or "its value is not understood")
 

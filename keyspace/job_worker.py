@@ -220,7 +220,7 @@ class Worker:
         self._consumer.stop()
 
     def _tick(self) -> None:
-        from keyspace import audit_check, audit_retention, exports, imports, job_retention
+        from keyspace import audit_check, audit_retention, exports, imports, job_retention, trash
         from keyspace.backups import schedule
 
         chores = (
@@ -232,6 +232,7 @@ class Worker:
             job_retention.purge_jobs,
             exports.remove_old_exports,
             imports.remove_old_imports,
+            trash.prune_aged,
         )
         while not self._stopped.wait(5):
             for chore in chores:

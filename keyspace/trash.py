@@ -106,6 +106,12 @@ def prune(*, keeping: uuid.UUID | None = None) -> int:
     return gone + TrashEntry.objects.filter(pk__in=leaving).delete()[0]
 
 
+def prune_aged() -> int:
+    """What a clock may ask often: nothing is written while nothing is too old. How many went."""
+    oldest = timezone.now() - timedelta(days=settings.TRASH_DAYS)
+    return prune() if TrashEntry.objects.filter(at__lt=oldest).exists() else 0
+
+
 @performs(Permission.READ_KEYS)
 def list_trash(connection: Connection, *, why: str = "", name_has: bytes = b"") -> TrashList:
     """The newest entries of this db whose keys the person may see, narrowed to a reason and to names that contain something."""

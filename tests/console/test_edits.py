@@ -458,6 +458,21 @@ def test_a_copy_to_an_older_server_says_what_stands_in_the_way_before(admin_clie
     assert '<option value="test">' in dialog and '<option value="older" selected>' in dialog
 
 
+def test_an_undo_is_for_who_may_make_the_change(operator_client, viewer_client, nobody_client, redis):
+    redis.set(NAME, "a", px=100_000)
+    ttl = operator_client.post(
+        place("key_persist"), {"seen": hidden(operator_client.get(place("key_ttl")))}, headers=HTMX
+    )
+    dialog = operator_client.get(place("key_edit", "string-set"))
+    sent = {"seen": hidden(dialog), "value": "b", "using": "text"}
+    edited = operator_client.post(place("key_apply_edit", "string-set"), sent, headers=HTMX)
+    for answer in (ttl, edited):
+        undo = told(answer)["toast"]["undo"]["url"]
+        assert viewer_client.post(undo, headers=HTMX).status_code == 403
+        assert nobody_client.post(undo, headers=HTMX).status_code == 404
+    assert redis.get(NAME) == b"b" and redis.pttl(NAME) == -1
+
+
 def test_an_undo_that_is_not_ours_is_refused(operator_client, redis):
     redis.set(NAME, "a")
     assert operator_client.post(place("key_undo") + "?act=forged").status_code == 410

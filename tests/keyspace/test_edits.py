@@ -16,6 +16,8 @@ from keyspace.errors import BadInput, Conflict, Denied, NotFound, TooLarge
 from keyspace.models import AuditEntry, TrashEntry
 from keyspace.types import editing
 from keyspace.types.base import Edit
+from tests.servers import GENERATIONS
+from tests.shared_servers import shared_server
 
 pytestmark = pytest.mark.django_db
 NAME = b"k\xff\x00"
@@ -439,13 +441,16 @@ def test_masked_values_are_not_opened_in_an_editor_and_conflicts_do_not_tell_the
     assert refused.value.hidden
 
 
-def json_run(connection, redis, slug, element, **typed):
-    seen = opened(connection, slug, element).digest
-    return edit_key(connection, NAME, edit=filled(slug, element, **typed), seen=seen)
+@pytest.fixture(params=GENERATIONS)
+def any_json(request, connection_as, make_server):
+    """(an operator's connection, a client) to a server of each generation that has the JSON module."""
+    server = shared_server(request.param, module_json=True)
+    with server.client() as client:
+        yield connection_as("operator", server=make_server(server, name="json")), client
 
 
-def test_json_by_path(connection_as, make_server, json_server, json_redis):
-    connection = connection_as("operator", server=make_server(json_server, name="json"))
+def test_json_by_path(any_json):
+    connection, json_redis = any_json
     json_redis.execute_command("JSON.SET", NAME, "$", '{"a": {"b": 1, "l": [1]}, "": 2}')
     json_redis.pexpire(NAME, TTL)
     run(connection, "json-set", '$["a"]["b"]', value='"\\u00e9"', using="json")
@@ -464,8 +469,8 @@ def test_json_by_path(connection_as, make_server, json_server, json_redis):
         run(connection, "json-set", "$", value="{")
 
 
-def test_json_that_changed_meanwhile_is_not_written_over(connection_as, make_server, json_server, json_redis):
-    connection = connection_as("operator", server=make_server(json_server, name="json"))
+def test_json_that_changed_meanwhile_is_not_written_over(any_json):
+    connection, json_redis = any_json
     json_redis.execute_command("JSON.SET", NAME, "$", '{"a": 1, "b": 1}')
     seen = opened(connection, "json-set", '$["a"]').digest
     json_redis.execute_command("JSON.SET", NAME, "$.b", "2")

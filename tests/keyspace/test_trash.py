@@ -133,6 +133,15 @@ def test_old_entries_and_those_beyond_the_size_go_oldest_first(connection_as, re
     assert {row.pk for row in TrashEntry.objects.all()} == {ids[3], last}
 
 
+def test_what_is_too_old_goes_also_while_nobody_deletes_anything(connection_as, redis):
+    connection = connection_as("operator")
+    redis.mset({"aged": "x", "new": "x"})
+    aged, new = deleted(connection, b"aged"), deleted(connection, b"new")
+    assert trash.prune_aged() == 0
+    TrashEntry.objects.filter(pk=aged).update(at=timezone.now() - timedelta(days=8))
+    assert trash.prune_aged() == 1 and [row.pk for row in TrashEntry.objects.all()] == [new]
+
+
 def test_another_type_than_was_seen_is_not_deleted(connection_as, redis):
     redis.rpush(NAME, "a")
     with pytest.raises(Conflict):

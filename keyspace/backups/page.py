@@ -4,12 +4,14 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db.models import Sum
 from django.utils import timezone
 
 from keyspace.access import Permission, performs
 from keyspace.backups import store
 from keyspace.backups.preflight import Check, choose_kind, refusals
 from keyspace.backups.retention import newest_verified
+from keyspace.backups.sealed import key
 from keyspace.backups.sources import info_of
 from keyspace.errors import Problem, explain
 from keyspace.models import Backup, Job, OpenBackup, Schedule
@@ -60,6 +62,11 @@ class BackupsPage:
     kind_reason: str = ""
     checks: list[Check] = field(default_factory=list)
 
+    @property
+    def sealed(self) -> bool:
+        """Whether what is kept from now on is encrypted."""
+        return key() is not None
+
 
 @performs(Permission.LIST_BACKUPS)
 def get_backups(connection: Connection, *, limit: int = 200) -> BackupsPage:
@@ -71,7 +78,7 @@ def get_backups(connection: Connection, *, limit: int = 200) -> BackupsPage:
         server_saves(connection), [backup for backup in backups if backup.state != Backup.State.RUNNING], running_jobs(connection),
         {opened.backup_id: opened for opened in OpenBackup.objects.filter(backup__server=name).select_related("row")},
         newest_of(name), list(Schedule.objects.filter(server=connection.server)),
-        sum(backup.size or 0 for backup in backups if backup.files),
+        Backup.objects.filter(server=name, state__in=Backup.KEPT).aggregate(size=Sum("size"))["size"] or 0,
         store.free_bytes(), store.place_words(), kind, reason, checks,
     )  # fmt: skip
 
@@ -83,12 +90,20 @@ def _advice(connection: Connection) -> tuple[str, str, list[Check]]:
         kind, reason = choose_kind(connection.redis)
         return kind, reason, refusals(info_of(connection.redis), kind)
     except Exception:  # the panel of the server's own saves says why
-        return "export", "", []
+        return "auto", "", []
 
 
 def running_jobs(connection: Connection) -> list[Job]:
     """Jobs about backups of this server that are waiting or running."""
-    kinds = ("back_up", "verify_backup", "open_backup", "restore_backup", "compare_backup", "analyse_backup", "take_upload")
+    kinds = (
+        "back_up",
+        "verify_backup",
+        "open_backup",
+        "restore_backup",
+        "compare_backup",
+        "analyse_backup",
+        "take_upload",
+    )
     return list(Job.objects.filter(server=connection.server.name, kind__in=kinds, state__in=Job.UNFINISHED))
 
 

@@ -41,7 +41,12 @@ def _page(connection: Connection) -> dict[str, Any]:
 @require_POST
 def start(request: HttpRequest, server: str) -> HttpResponse:
     connection = connect(request, server)
-    services.start_backup(connection, kind=request.POST.get("kind", "auto"), once=_once(request))
+    services.start_backup(
+        connection,
+        kind=request.POST.get("kind", "auto"),
+        replicas="replicas" in request.POST,
+        once=_once(request),
+    )
     return render(request, "backups/_state.html", _page(connection) | {"oob": True})
 
 

@@ -20,7 +20,7 @@ from keyspace.backups.saving import save_on_server
 from keyspace.backups.sources import Node, find_nodes, info_of, product_of
 from keyspace.errors import Conflict, Problem, explain
 from keyspace.jobs import Cancelled, LostClaim, Run, job, start_job
-from keyspace.models import Backup, Job, Schedule
+from keyspace.models import Backup, Job, Schedule, Server
 from keyspace.servers import Connection, endpoint_of, open_client
 
 State, Kind = Backup.State, Backup.Kind
@@ -38,33 +38,43 @@ def begin_backup(
     connection: Connection,
     kind: str,
     *,
+    replicas: bool = False,
     schedule: Schedule | None = None,
     reason: str = "",
     once: str | None = None,
 ) -> Backup:
-    """Check what stands in the way, then put the job in the queue. Raises Conflict with the first refusal."""
+    """Check what stands in the way, then put the job in the queue. Raises Conflict with the first refusal.
+
+    A snapshot or AOF rewrite is done on the primaries, or (`replicas`) on one healthy replica of each.
+    """
     if once and (known := Job.objects.filter(once=once).first()):
         return Backup.objects.get(job=known)
     for check in refusals(info_of(connection.redis), kind):
         if check.refuses:
             raise Conflict(check.sentence, "Nothing was started.")
-    return _queue(connection.actor, connection.server.name, kind, schedule=schedule, reason=reason, once=once)
+    backup = Backup(
+        server=connection.server.name,
+        kind=kind,
+        person=connection.actor.name,
+        schedule=schedule,
+        reason=reason,
+    )
+    return _queue(connection.actor, backup, replicas=replicas, once=once)
 
 
-def _queue(
-    actor: Actor, server: str, kind: str, *, schedule: Schedule | None, reason: str, once: str | None
-) -> Backup:
+def _queue(actor: Actor, backup: Backup, *, replicas: bool, once: str | None) -> Backup:
+    server, kind = backup.server, backup.kind
     with transaction.atomic():
+        Server.objects.select_for_update().filter(name=server).first()  # two at once: one waits here
         busy = Backup.objects.filter(server=server, state=State.RUNNING).first()
         if busy is not None:
             raise Conflict(
                 f"A backup of {server} is running already: {_NOUNS[busy.kind].lower()} by {busy.person}.",
                 "Wait until it is done.",
             )
-        backup = Backup(server=server, kind=kind, person=actor.name, schedule=schedule, reason=reason)
         backup.job = start_job(
-            actor, "back_up", title=f"{_NOUNS[kind]} of {server}", server=server, params={"backup": str(backup.pk)}, once=once,
-            unit="bytes" if kind == "pull" else "keys",
+            actor, "back_up", title=f"{_NOUNS[kind]} of {server}", server=server, once=once, unit="bytes" if kind == "pull" else "keys",
+            params={"backup": str(backup.pk), "replicas": replicas},
         )  # fmt: skip
         backup.save(force_insert=True)
     return backup
@@ -245,4 +255,3 @@ def _pull_node(run: Run, backup: Backup, node: Node, number: int, expected: int,
 _MAKERS: dict[str, Callable[[Run, Backup], None]] = {
     "snapshot": save_on_server, "aof": save_on_server, "pull": _pull, "export": export, "readable": export,
 }  # fmt: skip
-

@@ -10,6 +10,7 @@ from keyspace.backups import store
 from keyspace.servers import Client
 
 _ROOM_BYTES = 64 * 1024 * 1024
+_SLOW_FORK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,11 @@ def refusals(info: dict[str, Any], kind: str) -> list[Check]:
     if kind in ("pull", "export", "readable"):
         found += _room(info)
     if kind in ("pull", "snapshot"):
-        found += _saving(info, kind) + _fork(info)
+        found += _saving(info, kind)
     if kind == "aof":
         found += _rewriting(info)
+    if kind in ("pull", "snapshot", "aof"):
+        found += _fork(info)
     if info.get("role") == "slave" and info.get("master_link_status") != "up":
         found.append(
             Check("This replica has lost its primary: the backup would be of old data.", kind == "pull")
@@ -58,8 +61,10 @@ def _room(info: dict[str, Any]) -> list[Check]:
 
 
 def _saving(info: dict[str, Any], kind: str) -> list[Check]:
+    if info.get("rdb_bgsave_in_progress") and kind == "snapshot":
+        return [Check("The server is saving a snapshot already.", True)]
     if info.get("rdb_bgsave_in_progress"):
-        return [Check("The server is saving a snapshot already.", kind == "snapshot")]
+        return [Check("The server is saving a snapshot: the pull begins after it.")]
     if info.get("aof_rewrite_in_progress"):
         return [Check("An AOF rewrite is running: the server saves after it.")]
     return []
@@ -93,6 +98,9 @@ def _fork(info: dict[str, Any]) -> list[Check]:
                 "maxmemory is more than half of the machine: a save under many writes may run out of memory."
             )
         )
+    seconds = int(info.get("latest_fork_usec", 0) or 0) / 1e6
+    if seconds > _SLOW_FORK_SECONDS:
+        found.append(Check(f"The last fork took {seconds:.1f} s: the server stands still that long."))
     return found
 
 

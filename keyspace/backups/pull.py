@@ -144,6 +144,7 @@ class _Stream:
                     ) from None
                 continue
             if not count:
+                self._beside.settle()  # what is wrong with the bytes themselves says more
                 raise Damaged(
                     f"the server closed the connection after {self._received} bytes", self._received
                 )

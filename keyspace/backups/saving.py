@@ -1,6 +1,7 @@
-"""Saves that stay on the server, on every primary one after the other."""
+"""Saves that stay on the server: on every primary of it, or on a replica of each, one after the other."""
 
 from collections.abc import Callable
+from typing import Any
 
 from keyspace import audit
 from keyspace.backups.snapshot import Saved, cancel_save, rewrite_aof, save_snapshot, where_saved
@@ -14,8 +15,8 @@ Kind = Backup.Kind
 
 
 def save_on_server(run: Run, backup: Backup) -> None:
-    """BGSAVE or BGREWRITEAOF on every primary, one after the other."""
-    nodes = find_nodes(run.connection.redis, endpoint_of(run.connection.server), replicas=False)
+    """BGSAVE or BGREWRITEAOF, and a part for each node in the backup."""
+    nodes = _nodes(run)
     for number, node in enumerate(nodes):
         with open_client(node.endpoint) as client:
             try:
@@ -24,7 +25,19 @@ def save_on_server(run: Run, backup: Backup) -> None:
                 raise Cancelled(_stop(run, backup, client, node, number)) from None
             if not saved.ok:
                 raise Conflict(saved.sentence, f"It was on {node.label}.")
-            _add_place(backup, client, node, saved, len(nodes))
+            backup.parts.append(_part(backup.kind, client, node, saved))
+    _sum_up(backup, nodes)
+
+
+def _nodes(run: Run) -> list[Node]:
+    replicas = bool(run.params.get("replicas"))
+    nodes = find_nodes(run.connection.redis, endpoint_of(run.connection.server), replicas=replicas)
+    for node in nodes:
+        if replicas and node.endpoint == node.primary and not node.label.startswith("replica"):
+            raise Conflict(
+                f"There is no healthy replica of the {node.label}.", "Save on the primary instead."
+            )
+    return nodes
 
 
 _SAVES: dict[str, Callable[..., Saved]] = {"snapshot": save_snapshot, "aof": rewrite_aof}
@@ -43,21 +56,32 @@ def _stop(run: Run, backup: Backup, client: Client, node: Node, before: int) -> 
     return sentence + saved
 
 
-def _add_place(backup: Backup, client: Client, node: Node, saved: Saved, nodes: int) -> None:
+def _part(kind: str, client: Client, node: Node, saved: Saved) -> dict[str, Any]:
     info = client.info()
-    for name, facts in info.items():
-        if name[:2] == "db" and name[2:].isdigit():
-            backup.keys[name[2:]] = backup.keys.get(name[2:], 0) + facts["keys"]
-    size = info.get("rdb_last_save_size") if backup.kind == Kind.SNAPSHOT else info.get("aof_base_size")
-    backup.size = (backup.size or 0) + int(size) if size else backup.size
-    place = where_saved(client, backup.kind)
-    backup.place = (f"{backup.place}, " if backup.place else "") + (
-        f"{node.endpoint.address}:{place}" if nodes > 1 else place
-    )
-    backup.place = backup.place[:500]
-    backup.product = product_of(info)
-    backup.source = f"{nodes} primaries" if nodes > 1 else node.label
-    backup.state_note = f"fork {saved.fork_ms:.1f} ms" if saved.fork_ms else ""
+    size = info.get("rdb_last_save_size") if kind == Kind.SNAPSHOT else info.get("aof_base_size")
+    keys = {
+        name[2:]: facts["keys"] for name, facts in info.items() if name[:2] == "db" and name[2:].isdigit()
+    }
+    return {
+        "node": node.label, "address": node.endpoint.address, "place": where_saved(client, kind), "product": product_of(info),
+        "size": int(size) if size else None, "keys": keys, "seconds": saved.seconds, "fork_ms": saved.fork_ms,
+    }  # fmt: skip
+
+
+def _sum_up(backup: Backup, nodes: list[Node]) -> None:
+    parts = backup.parts
+    for part in parts:
+        for db, count in part["keys"].items():
+            backup.keys[db] = backup.keys.get(db, 0) + count
+    backup.size = sum(part["size"] or 0 for part in parts) or None
+    backup.product = parts[0]["product"]
+    if len(parts) == 1:
+        backup.source, backup.place = parts[0]["node"], parts[0]["place"][:500]
+        backup.state_note = f"fork {parts[0]['fork_ms']:.1f} ms" if parts[0]["fork_ms"] else ""
+        return
+    kind = "primaries" if all(node.endpoint == node.primary for node in nodes) else "replicas"
+    backup.source = f"{len(parts)} {kind}"
+    backup.place = ", ".join(f"{part['address']}:{part['place']}" for part in parts)[:500]
 
 
 def _telling(run: Run, node: Node, number: int, nodes: int) -> Callable[..., None]:

@@ -37,14 +37,16 @@ def get_backup(connection: Connection, *, backup_id: str) -> Backup:
 
 
 @performs(Permission.BACK_UP)
-def start_backup(connection: Connection, *, kind: str = "auto", once: str | None = None) -> Backup:
-    """Begin a snapshot, aof, pull, export or readable backup; "auto" is what the probe says works here."""
+def start_backup(
+    connection: Connection, *, kind: str = "auto", replicas: bool = False, once: str | None = None
+) -> Backup:
+    """Begin a snapshot, aof, pull, export or readable backup; "auto" is what the probe says works here. See `making.begin_backup`."""
     if kind == "auto":
         kind, _ = choose_kind(connection.redis)
     if kind not in KINDS:
         raise BadInput("There is no such kind of backup.")
-    audit.tell(kind=kind)
-    backup = making.begin_backup(connection, kind, once=once)
+    audit.tell(kind=kind, replicas=replicas)
+    backup = making.begin_backup(connection, kind, replicas=replicas, once=once)
     audit.tell(backup=str(backup.pk))
     return backup
 

@@ -51,7 +51,8 @@ class Schedule(models.Model):
 class Backup(models.Model):
     """One backup of a server. `files` are its parts in the store, one a shard: name, size, sha256, node, format.
 
-    `keys` maps a db (as text) to its number of keys. `place` says where the file lies when it stayed on the server.
+    `keys` maps a db (as text) to its number of keys. What stayed on the server has `parts` instead, one a node: node, place (where the
+    file lies), size, keys, seconds, fork_ms; `place` is theirs in one line.
     """
 
     class Kind(models.TextChoices):
@@ -94,6 +95,7 @@ class Backup(models.Model):
     format = models.CharField(max_length=32, blank=True)
     source = models.CharField(max_length=255, blank=True)
     place = models.CharField(max_length=500, blank=True)
+    parts = models.JSONField(default=list)
     verified_at = models.DateTimeField(null=True)
 
     class Meta:

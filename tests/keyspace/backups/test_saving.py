@@ -11,12 +11,13 @@ from django.db import connection as database
 
 from keyspace import job_worker
 from keyspace.backups import making
+from keyspace.backups.sources import find_nodes
 from keyspace.errors import Conflict
 from keyspace.jobs import cancel_job
 from keyspace.models import AuditEntry, Backup, Job
-from keyspace.servers import Connection
+from keyspace.servers import Connection, Endpoint
 from tests.servers import RunningServer
-from tests.topologies import wait_until
+from tests.topologies import start_replica, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Maker = Callable[..., Any]
@@ -180,3 +181,64 @@ def test_a_snapshot_waits_behind_a_rewrite(slow: tuple[RunningServer, Connection
     backup = Backup.objects.get()
     assert backup.state == "saved", backup.state_note
     assert backup.keys == {"0": KEYS}
+
+
+def run(backup: Backup) -> Backup:
+    assert backup.job is not None
+    job_worker.run_job(backup.job.pk)
+    backup.refresh_from_db()
+    return backup
+
+
+@pytest.mark.parametrize("kind", ["snapshot", "aof"])
+def test_a_cluster_is_one_row_with_a_part_a_primary(
+    kind: str, new_cluster: Maker, make_server: Maker, connection_as: Maker
+) -> None:
+    cluster = new_cluster(primaries=3)
+    client = cluster.client()
+    for number in range(300):
+        client.set(f"key:{number}", number)
+    backup = run(making.begin_backup(connection_as("admin", server=make_server(cluster.nodes[0])), kind))
+    assert (backup.state, backup.source, backup.keys) == ("saved", "3 primaries", {"0": 300}), (
+        backup.state_note
+    )
+    assert len(backup.parts) == 3
+    assert sum(part["keys"]["0"] for part in backup.parts) == 300
+    assert {part["node"] for part in backup.parts} == {
+        f"primary {node.host}:{node.port}" for node in cluster.nodes
+    }
+    directories = {f"{node.host}:{node.port}": str(node.directory) for node in cluster.nodes}
+    assert all(part["place"].startswith(directories[part["address"]]) for part in backup.parts)
+
+
+def test_a_snapshot_on_a_replica(new_server: Maker, make_server: Maker, connection_as: Maker) -> None:
+    primary = new_server("valkey9")
+    primary.client().set("a", 1)
+    connection = connection_as("admin", server=make_server(primary))
+    refused = run(making.begin_backup(connection, "snapshot", replicas=True))
+    assert refused.state == "failed"
+    assert refused.state_note == f"There is no healthy replica of the primary {primary.host}:{primary.port}."
+    with start_replica(primary) as replica:
+        before = primary.client().info("persistence")["rdb_last_save_time"]
+        backup = run(making.begin_backup(connection, "snapshot", replicas=True))
+        assert (backup.state, backup.source) == ("saved", f"replica {replica.host}:{replica.port}")
+        assert backup.place.startswith(str(replica.directory))
+        assert primary.client().info("persistence")["rdb_last_save_time"] == before
+
+
+def test_cancel_in_a_cluster_tells_who_had_saved(
+    new_cluster: Maker, make_server: Maker, connection_as: Maker
+) -> None:
+    cluster = new_cluster(primaries=2)
+    for node in cluster.nodes:
+        node.client().execute_command("DEBUG", "POPULATE", KEYS, "key", 10)
+    here = cluster.nodes[0]
+    order = find_nodes(here.client(), Endpoint(host=here.host, port=here.port), replicas=False)
+    second = next(node for node in cluster.nodes if node.port == order[1].endpoint.port)
+    second.client().config_set("rdb-key-save-delay", 500)
+    connection = connection_as("admin", server=make_server(cluster.nodes[0]))
+    with running(making.begin_backup(connection, "snapshot")) as job:
+        wait_until(lambda: is_saving(second), "the second save")
+        cancel_job(connection.actor, job.pk)
+    assert Backup.objects.get().state_note.endswith("1 of the primaries had saved before.")
+    wait_until(lambda: not is_saving(second), "its end")

@@ -56,8 +56,18 @@ class Preview:
         return str(self.result.get("refused", ""))
 
     @property
+    def started(self) -> Job | None:
+        """The import that was started from it."""
+        return Job.objects.filter(once=_once(self.job)).first()
+
+    @property
     def old(self) -> bool:
         return self.job.finished_at is not None and timezone.now() - self.job.finished_at > GOOD_FOR
+
+
+def _once(preview: Job) -> str:
+    """A preview is imported once."""
+    return f"import-{preview.pk}"
 
 
 def most_bytes() -> int:
@@ -139,7 +149,7 @@ def start_import(
         raise BadInput("To overwrite keys on a production server, type its name.", "Nothing was changed.")
     return start_job(
         connection.actor, "import_keys", title=f"Import {params['file_name'] or 'a file'}"[:200], server=connection.server.name,
-        db=connection.db, total=preview.keys or None, once=f"import-{preview.job.pk}",
+        db=connection.db, total=preview.keys or None, once=_once(preview.job),
         params={**params, "existing": existing, "ttl": ttl, "made_at": preview.result.get("made_at", 0)},
     )  # fmt: skip
 

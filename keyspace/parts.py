@@ -21,6 +21,10 @@ MOST = 1024 * 1024
 """Bytes of a part that is kept."""
 
 
+class PartChanged(Conflict):
+    """The part is no longer what the change left behind."""
+
+
 def take_part(edit: Edit, pipe: redis.Redis, name: bytes, weight: Weight) -> Image | None:
     """What `edit` is about to change, read while the key is watched; None where it changes more than a part, or one too large."""
     ask = edit.part(name)
@@ -43,15 +47,15 @@ def _text(word: Any) -> str:
 def put_back(pipe: Pipeline, name: bytes, *, kind: str, payload: bytes, left: str) -> None:
     """Queue what puts the part back, with the key watched; `left` is the digest it must still have ("": whatever it is now).
 
-    Raises NotFound, Conflict.
+    Raises NotFound, PartChanged, Conflict for a key of another type.
     """
     ask, *back = _unpack(payload)
     now = read_kind(pipe, name)
     if now != kind:
         raise Conflict(f"The key is a {now} now, it was a {kind}; nothing was written.", "Reload the key.")
     if left and digest_of_answer(pipe.execute_command(*ask)) != left:
-        raise Conflict("It changed again since; nothing was undone.",
-                       "The Trash page can put the earlier value back over it.")  # fmt: skip
+        raise PartChanged("It changed again since; nothing was written.",
+                          "The Trash page can put the earlier value back over it.")  # fmt: skip
     pipe.multi()
     for command in back:
         pipe.execute_command(*command)

@@ -17,7 +17,7 @@ from keyspace.encoding import to_text
 from keyspace.errors import Conflict, NotFound, Problem
 from keyspace.images import Image, digest_of, preview_key, read_expiry, read_kind, take_image, weigh
 from keyspace.models import MadeKey, Once, TrashEntry
-from keyspace.parts import put_back
+from keyspace.parts import PartChanged, put_back
 from keyspace.servers import Connection
 
 MOST = 500
@@ -184,7 +184,10 @@ def restore_key(
     """
     entry = _entry_of(connection, name, entry_id)
     if entry.part:
-        return _put_part(connection, name, entry, left="")
+        try:
+            return _put_part(connection, name, entry, left="" if replace else entry.left)
+        except PartChanged as changed:
+            raise KeyExists(changed.sentence, "Restore it over what it is now, or leave it.") from None
     return _put(connection, name, entry, replace=replace, persist=persist)
 
 

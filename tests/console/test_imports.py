@@ -50,6 +50,7 @@ def test_preview_then_import_then_the_report(admin_client: Client, redis: Any, e
     job = Job.objects.get(kind="import_keys")
     assert answer.url == reverse("job", args=[job.pk])
     assert admin_client.post(place, {"existing": "different", "ttl": "original"}).url == answer.url
+    assert "This file was imported" in body(admin_client.get(place))
     job_worker.run_job(job.pk)
     assert redis.llen("e:l") == 3 and redis.get(BYTES) != b"newer"
     assert [bytes(kept.name) for kept in TrashEntry.objects.all()] == [BYTES]

@@ -178,7 +178,10 @@ def test_a_part_that_changed_since_is_not_undone_but_may_be_put_back(connection_
     with pytest.raises(Conflict, match="changed again"):
         trash.undo_change(connection, NAME, entry_id=entry)
     assert redis.hget(NAME, FIELD) == b"theirs"
-    trash.restore_key(connection, NAME, entry_id=entry)
+    with pytest.raises(trash.KeyExists, match="changed again"):
+        trash.restore_key(connection, NAME, entry_id=entry)
+    assert redis.hget(NAME, FIELD) == b"theirs"
+    trash.restore_key(connection, NAME, entry_id=entry, replace=True)
     assert redis.hgetall(NAME) == {FIELD: b"\x00old", b"n": b"5"}
     assert redis.execute_command("HPEXPIRETIME", NAME, "FIELDS", 1, FIELD) == at
     masked = trash.list_trash(connection_as("viewer", masks=["k*"])).kept[0]

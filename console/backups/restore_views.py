@@ -13,7 +13,7 @@ from console.backups.forms import RestoreForm
 from keyspace.access import Permission, check_permission
 from keyspace.backups import restore_services, services
 from keyspace.backups.restore_undo import undo_restore
-from keyspace.encoding import from_key_id, to_text
+from keyspace.encoding import from_key_id, key_id, to_text
 from keyspace.errors import BadInput
 from keyspace.jobs import find_job
 from keyspace.models import Backup, Job, Server
@@ -87,7 +87,7 @@ def restore_key(request: HttpRequest, server: str, backup_id: uuid.UUID, db: int
     """From a key of an opened backup to the form, with that key chosen."""
     services.get_backup(connect(request, server), backup_id=str(backup_id))
     response = redirect("backup_restore", server=server, backup_id=backup_id)
-    response["Location"] += "?" + urlencode({"names": key, "db": db})
+    response["Location"] += "?" + urlencode({"names": key_id(from_key_id(key)), "db": db})
     return response
 
 

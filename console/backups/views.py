@@ -16,13 +16,17 @@ from keyspace.access import Permission
 from keyspace.backups import services, transfer
 from keyspace.backups.page import get_backups
 from keyspace.errors import BadInput
-from keyspace.models import Job, OpenBackup
+from keyspace.models import Job, OpenBackup, Server
 from keyspace.servers import Connection
 
 
 @require_GET
 def backups(request: HttpRequest, server: str) -> HttpResponse:
-    return render(request, "backups/backups.html", _page(connect(request, server)))
+    connection = connect(request, server)
+    if connection.server.source == Server.Source.BACKUP:  # it has none of its own: it is one
+        backup = connection.server.opened_backup.backup
+        return redirect("backup", server=backup.server, backup_id=backup.pk)
+    return render(request, "backups/backups.html", _page(connection))
 
 
 @require_GET

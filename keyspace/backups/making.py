@@ -49,6 +49,8 @@ def begin_backup(
     """
     if once and (known := Job.objects.filter(once=once).first()):
         return Backup.objects.get(job=known)
+    if connection.server.source == Server.Source.BACKUP:
+        raise Conflict("This server is an opened backup.", "Back up the server that it is of.")
     for check in refusals(info_of(connection.redis), kind):
         if check.refuses:
             raise Conflict(check.sentence, "Nothing was started.")

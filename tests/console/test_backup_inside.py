@@ -8,7 +8,8 @@ from django.test import Client
 from django.urls import reverse
 
 from keyspace import job_worker
-from keyspace.models import Backup, Job
+from keyspace.backups import opening
+from keyspace.models import Backup, Job, OpenBackup
 from tests.keyspace.backups.test_restoring import back_up
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -91,3 +92,17 @@ def test_a_comparison_key_by_key(
     assert admin_client.get(added.replace("added", "other")).status_code == 400
     for url in (added, changed, key):
         assert viewer_client.get(url).status_code == 403
+
+
+def test_an_opened_backup_has_no_backups_of_its_own(backup: Backup, admin_client: Client) -> None:
+    admin_client.post(address("backup_open", backup))
+    job_worker.run_job(Job.objects.get(kind="open_backup").pk)
+    opened = OpenBackup.objects.get()
+    try:
+        answer = admin_client.get(reverse("backups", args=[opened.row.name]))
+        assert answer["Location"] == address("backup", backup)
+        refused = admin_client.post(reverse("backups_start", args=[opened.row.name]), {"kind": "pull"})
+        assert refused.status_code == 409
+        assert "is an opened backup" in refused.content.decode()
+    finally:
+        opening.close(opened)

@@ -31,9 +31,7 @@ class RestoreForm(forms.Form):
         required=False,
         help_text="A safety backup is taken and proved before anything goes.",
     )
-    method = forms.ChoiceField(
-        label="Filled how", choices=list(METHODS.items()), initial="keys", required=False
-    )
+    method = forms.ChoiceField(label="Filled how", choices=list(METHODS.items()), initial="keys")
     reach = forms.CharField(
         label="The console's address for it",
         required=False,
@@ -50,6 +48,9 @@ class RestoreForm(forms.Form):
     folders = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: Any, servers: list[str], **more: Any) -> None:
+        if data is not None:
+            data = data.copy()
+            data.setdefault("method", "keys")
         super().__init__(data, **more)
         self.fields["target"].choices = [(name, name) for name in servers]  # type: ignore[attr-defined]
         types = [("", "any"), *((name, name) for name in TYPES if name != "unsupported")]
@@ -70,9 +71,6 @@ class RestoreForm(forms.Form):
             return self.picked(field)
         except BadInput as error:
             raise forms.ValidationError(error.sentence) from None
-
-    def clean_method(self) -> str:
-        return self.cleaned_data["method"] or "keys"
 
     def order(self, *, dry: bool) -> RestoreOrder:
         data = self.cleaned_data

@@ -32,7 +32,7 @@ def restore(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResp
     targets = _targets(request, backup)
     job = find_job(actor_of(request), request.GET["job"]) if request.GET.get("job") else None
     form = RestoreForm(request.POST or None, targets, initial=_initial(request, backup, targets, job))
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and form.is_valid() and _as_looked_at(request, backup, form):
         return _order(request, backup, form)
     context = _context(request, connection, backup, form, job)
     return render(request, "backups/restore.html", context, status=422 if form.errors else 200)
@@ -133,6 +133,18 @@ def _initial(request: HttpRequest, backup: Backup, targets: list[str], job: Job 
         "folders": " ".join(params.get("folders") or []),
         **{name: params.get(name) for name in _KEPT},
     }  # fmt: skip
+
+
+def _as_looked_at(request: HttpRequest, backup: Backup, form: RestoreForm) -> bool:
+    """Whether what is ordered for good is what the dry run beside it looked at; without one nothing is compared."""
+    if request.POST.get("act") != "restore" or not request.POST.get("dry"):
+        return True
+    job = find_job(actor_of(request), request.POST["dry"])
+    ordered = {"backup": str(backup.pk), **form.order(dry=True).params()}
+    if (job.server, job.params) == (form.cleaned_data["target"], ordered):
+        return True
+    form.add_error(None, "The order is not the one of the dry run any more: run it again.")
+    return False
 
 
 def _order(request: HttpRequest, backup: Backup, form: RestoreForm) -> HttpResponse:

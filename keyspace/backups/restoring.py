@@ -104,6 +104,8 @@ def _restore(run: Run, backup: Backup, connection: Connection, told: dict[str, A
     policy, wanted, target = policy_of(params, backup), wanted_of(params), Target(connection)
     back = None if params.get("empty") and not dry else TrashBack(run, connection)
     told["dry"] = dry
+    if dry and params.get("empty"):
+        told["there"] = {str(db): count for db, count in target.counts().items()}
 
     def progress(report: Report) -> None:
         told.update(report.as_dict())

@@ -123,6 +123,38 @@ def test_restore_a_selection_made_while_browsing(
     assert viewer_client.post(link, selected).status_code == 403
 
 
+def test_what_is_restored_is_what_the_dry_run_looked_at(
+    backup: Backup, redis: Any, admin_client: Client
+) -> None:
+    redis.delete("plain")
+    order = {"target": "test", "match": "plain", "existing": "skip", "ttl": "original"}
+    admin_client.post(address("backup_restore", backup), order | {"act": "dry"})
+    run_all()
+    sure = {"act": "restore", "dry": str(Job.objects.get(kind="restore_backup").pk), "confirmed": "test"}
+    for changed in ({"match": "*"}, {"existing": "overwrite"}, {"empty": "on"}):
+        refused = admin_client.post(address("backup_restore", backup), order | sure | changed)
+        assert refused.status_code == 422
+        assert "not the one of the dry run any more" in refused.content.decode()
+    assert admin_client.post(address("backup_restore", backup), order | sure).status_code == 302
+    run_all()
+    assert redis.get("plain") == b"text"
+
+
+def test_emptying_says_what_goes(backup: Backup, redis: Any, admin_client: Client) -> None:
+    order = {
+        "target": "test",
+        "match": "*",
+        "existing": "skip",
+        "ttl": "original",
+        "empty": "on",
+        "act": "dry",
+    }
+    to_page = admin_client.post(address("backup_restore", backup), order)
+    run_all()
+    page = admin_client.get(to_page["Location"]).content.decode()
+    assert f"goes first: {redis.dbsize()} keys in db 0" in page
+
+
 def test_undo_by_role(
     backup: Backup, redis: Any, admin_client: Client, viewer_client: Client, operator_client: Client
 ) -> None:

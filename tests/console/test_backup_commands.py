@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from keyspace.backups import store
-from keyspace.models import AuditEntry, Backup, Server
+from keyspace.models import AuditEntry, Backup, Server, TrashEntry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,6 +44,32 @@ def test_emptying_needs_the_name(server_row: Server, redis: Any) -> None:
         "restore", backup, "--to", "test", "--empty", "--confirm", "test", "--for-good"
     )
     assert not redis.exists("later")
+
+
+def test_a_whole_server_from_a_temporary_primary(
+    server_row: Server, redis: Any, new_server: Any, make_server: Any
+) -> None:
+    redis.set("a", 1)
+    say("backup", "test")
+    backup = str(Backup.objects.get().pk)
+    redis.set("later", 1)
+    whole = ("--empty", "--method", "primary", "--for-good", "--confirm")
+    assert "restored 1" in say("restore", backup, "--to", "test", *whole, "test")
+    assert redis.keys() == [b"a"]
+    make_server(new_server("redis7"), "older")
+    with pytest.raises(CommandError, match="Redis 7.0 does not read VALKEY080"):
+        say("restore", backup, "--to", "older", *whole, "older")
+
+
+def test_what_is_overwritten_is_in_the_trash_after_the_shell_too(server_row: Server, redis: Any) -> None:
+    redis.set("a", "backup")
+    say("backup", "test", "--kind", "export")
+    redis.set("a", "before")
+    said = say(
+        "restore", str(Backup.objects.get().pk), "--to", "test", "--existing", "overwrite", "--for-good"
+    )
+    assert "different 1  restored 1" in said
+    assert TrashEntry.objects.get().person == "shell"
 
 
 def test_failures_end_with_an_error(server_row: Server, redis: Any) -> None:

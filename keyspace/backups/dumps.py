@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-import hiredis
 import redis
 
 from keyspace.servers import Client
-from keyspace.wire import Wire, open_wire
+from keyspace.wire import Command, Wire, open_wire, pack
 
 SCAN_COUNT = 500
 _AT_MOST_BYTES = 16 * 1024 * 1024
@@ -51,15 +50,39 @@ def read_dumps(
     A key may come twice, when the server's table of keys changes its size meanwhile: that is how SCAN is.
     """
     with open_wire(client) as wire:
-        absolute = _knows(wire, "PEXPIRETIME")
-        at_once = count
-        for names in _pages(wire, selection, count):
-            while names:
-                page = _receive(wire, names[:at_once], absolute)
-                names = names[at_once:]
-                at_once = _next_batch(page, count)
-                if page:
-                    yield page
+        expiry = b"PEXPIRETIME" if _knows(wire, "PEXPIRETIME") else b"PTTL"
+        if selection.names is None:
+            yield from _search_ahead(wire, selection, count, expiry)
+            return
+        at_once, names = count, list(selection.names)
+        while names:
+            wire.send(_questions(names[:at_once], expiry))
+            page = _receive(wire, names[:at_once], expiry)
+            names = names[at_once:]
+            at_once = _next_batch(page, count)
+            if page:
+                yield page
+
+
+def _search_ahead(wire: Wire, selection: Selection, count: int, expiry: bytes) -> Iterator[list[Dump]]:
+    """The next keys are asked for before a page is handed out: the server prepares them while we work on it."""
+    words, cursor, names = _search_words(selection, count), b"0", list[bytes]()
+    at_once, page, begun = count, list[Dump](), False
+    while names or cursor != b"0" or not begun:
+        part, names = names[:at_once], names[at_once:]
+        searches = not names and (cursor != b"0" or not begun)
+        wire.send(_questions(part, expiry) + (pack(("SCAN", cursor, *words)) if searches else b""))
+        begun = True
+        if page:
+            yield page
+        page = _receive(wire, part, expiry)
+        at_once = _next_batch(page, count)
+        if searches:
+            found = wire.receive(1)
+            raise_refusal(found)
+            cursor, names = found[0][0], list(dict.fromkeys(found[0][1]))
+    if page:
+        yield page
 
 
 def _next_batch(page: list[Dump], count: int) -> int:
@@ -98,7 +121,10 @@ def raise_refusal(replies: list[Any]) -> None:
 
 def _clock(wire: Wire) -> int:
     """The server's time in Unix milliseconds; ours where it does not tell."""
-    reply = wire.call_many([("TIME",)])[0]
+    return _as_clock(wire.call_many([("TIME",)])[0])
+
+
+def _as_clock(reply: Any) -> int:
     if isinstance(reply, Exception):
         return int(time.time() * 1000)
     return int(reply[0]) * 1000 + int(reply[1]) // 1000
@@ -114,9 +140,7 @@ def _pages(wire: Wire, selection: Selection, count: int) -> Iterator[list[bytes]
         for at in range(0, len(selection.names), count):
             yield list(selection.names[at : at + count])
         return
-    words: list[bytes | str | int] = ["COUNT", count]
-    words += ["MATCH", selection.match] if selection.match not in (b"", b"*") else []
-    words += ["TYPE", selection.type] if selection.type else []
+    words = _search_words(selection, count)
     cursor: bytes = b"0"
     while True:
         cursor, names = wire.call("SCAN", cursor, *words)
@@ -126,16 +150,26 @@ def _pages(wire: Wire, selection: Selection, count: int) -> Iterator[list[bytes]
             return
 
 
-def _receive(wire: Wire, names: list[bytes], absolute: bool) -> list[Dump]:
-    """The dumps of `names`."""
+def _search_words(selection: Selection, count: int) -> Command:
+    """What follows the cursor of SCAN."""
+    words: list[bytes | str | int] = ["COUNT", count]
+    words += ["MATCH", selection.match] if selection.match not in (b"", b"*") else []
+    words += ["TYPE", selection.type] if selection.type else []
+    return tuple(words)
+
+
+def _questions(names: list[bytes], expiry: bytes) -> bytes:
+    """What asks for the dumps of `names`, packed; `_receive` reads the answers."""
+    asked = [pack((b"DUMP", name)) + pack((expiry, name)) for name in names]
+    return b"".join([*asked, *([pack(("TIME",))] if names and expiry == b"PTTL" else [])])
+
+
+def _receive(wire: Wire, names: list[bytes], expiry: bytes) -> list[Dump]:
+    """The dumps of `names`, without those that vanished meanwhile."""
     if not names:
         return []
-    expiry = b"PEXPIRETIME" if absolute else b"PTTL"
-    pack: Any = hiredis.pack_command
-    now = 0 if absolute else _clock(wire)
-    replies = wire.exchange(
-        b"".join([pack((b"DUMP", name)) + pack((expiry, name)) for name in names]), 2 * len(names)
-    )
+    replies = wire.receive(2 * len(names))
+    now = _as_clock(wire.receive(1)[0]) if expiry == b"PTTL" else 0
     out = []
     for name, payload, left in zip(names, replies[::2], replies[1::2], strict=True):
         if type(payload) is not bytes:

@@ -64,8 +64,8 @@ def compare_sides(
 
 def _join(old: Parted, new: Parted, found: Differences, step: Callable[[], None]) -> None:
     for number in range(PARTS):
-        before = dict(old.part(number))
-        for digest, row in new.part(number):
+        before, after = dict(old.part(number)), dict(new.part(number))  # a SCAN may have told a key twice
+        for digest, row in after.items():
             _note(found, before.pop(digest, None), row)
         for _, expires, db, name in before.values():
             found.note("removed", DifferentKey(db, name, _end(expires), None))

@@ -169,6 +169,13 @@ def numbered(*numbers: int) -> list[tuple[int, list[Dump]]]:
     return [(0, [Dump(b"p%d:%d" % (n % 3, n), None, b"\x00v" + bytes(10)) for n in numbers])]
 
 
+def test_a_key_that_a_scan_told_twice_is_one_key(tmp_path: Any) -> None:
+    found = compare_sides(
+        numbered(1, 1, 2, 2), numbered(2, 2, 3, 3), progress=lambda done, phase: None, into=tmp_path
+    )
+    assert found.counts == {"removed": 1, "same": 1, "added": 1}
+
+
 def test_pages_of_differences_go_on_where_they_ended(tmp_path: Any) -> None:
     compare_sides(numbered(), numbered(*range(730)), progress=lambda done, phase: None, into=tmp_path)
     seen: list[bytes] = []

@@ -7,6 +7,7 @@ import redis
 from keyspace import audit
 from keyspace.access import Permission, check_permission, performs
 from keyspace.changes import NoWayBack, key_exists, refuse_unmasking
+from keyspace.dump_formats import dump_format
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, Conflict, NotFound
 from keyspace.images import read_expiry, read_kind, weigh
@@ -46,27 +47,18 @@ def copy_obstacles(connection: Connection, name: bytes, *, target: Connection) -
         return tuple(told)
     if not weight.fits_trash:
         told.append("It is too large to be carried in one piece to another server.")
-    ours, theirs = rdb_version(connection), rdb_version(target)
-    if ours and theirs and ours > theirs:
-        told.append(f"{target.server.name} is older and does not read what this server dumps "
-                    f"(RDB version {ours}, it reads up to {theirs}).")  # fmt: skip
+    ours, theirs = dump_format(connection), dump_format(target)
+    if ours and theirs and not theirs.reads(ours):
+        older = ours.family == theirs.family or theirs.version < ours.version
+        told.append(f"{target.server.name} is {'older' if older else 'of another family'} and does not read what this server dumps "
+                    f"({ours.family}, RDB version {ours.version}; it is {theirs.family}, {theirs.version}).")  # fmt: skip
     return tuple(told)
 
 
 def rdb_version(connection: Connection) -> int | None:
-    """The version of the RDB format the server writes, by its own version; None where it does not tell."""
-    try:
-        told = connection.redis.info("server")
-    except redis.ResponseError:
-        return None
-    valkey = str(told.get("valkey_version", ""))
-    if valkey:
-        return 80 if int(valkey.partition(".")[0]) >= 9 else 11
-    major, _, rest = str(told.get("redis_version", "0.0")).partition(".")
-    minor = int(rest.partition(".")[0] or 0)
-    if int(major) >= 8 or (int(major), minor) >= (7, 4):
-        return 12
-    return 11 if (int(major), minor) >= (7, 2) else 10 if int(major) == 7 else 9
+    """The version of the RDB format the server writes; None where it does not tell."""
+    found = dump_format(connection)
+    return found.version if found else None
 
 
 @performs(Permission.READ_KEYS)

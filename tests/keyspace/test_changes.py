@@ -12,6 +12,7 @@ from keyspace.models import AuditEntry
 from keyspace.servers import Connection
 from keyspace.trash import KeyExists
 from tests.keyspace.types.samples import SAMPLES
+from tests.servers import GENERATIONS
 from tests.shared_servers import shared_server
 
 pytestmark = pytest.mark.django_db
@@ -149,6 +150,25 @@ def test_a_copy_to_another_server_and_what_keeps_it_from_there(connection_as, ma
     assert "older" in copy_obstacles(newer, NAME, target=older)[0]
     with pytest.raises(Conflict, match="does not read"):
         copy_key(newer, NAME, to=b"back", target=older)
+
+
+@pytest.mark.parametrize("writer", GENERATIONS)
+@pytest.mark.parametrize("reader", GENERATIONS)
+def test_what_is_said_to_stand_in_the_way_does_and_nothing_else(connection_as, make_server, writer, reader):
+    if writer == reader:
+        return
+    source, target = (
+        connection_as("operator", server=make_server(shared_server(kind), name=kind))
+        for kind in (writer, reader)
+    )
+    source.redis.set(NAME, b"\xff" * 100)
+    told = copy_obstacles(source, NAME, target=target)
+    if told:
+        with pytest.raises(Conflict, match="does not read"):
+            copy_key(source, NAME, to=NAME, target=target)
+    else:
+        copy_key(source, NAME, to=NAME, target=target)
+        assert target.redis.get(NAME) == b"\xff" * 100
 
 
 def test_a_copy_needs_the_right_to_create_at_the_target(connection_as, make_server, redis):

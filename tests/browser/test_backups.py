@@ -176,3 +176,38 @@ def test_narrow_and_dark(backups: Page, redis: Any, console: Any) -> None:
     for path in ("/servers/test/backups/", "/servers/test/backups/schedule/", "/jobs/", restore):
         backups.goto(console.url(path))
         assert backups.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
+def test_look_inside(
+    worker: None, redis: Any, admin: Any, server_row: Any, console: Any, signed_in: Callable[[Any], Page]
+) -> None:
+    """Statistics from the button to the tables; TTLs that stand still; a selection that goes to the restore form."""
+    redis.set("session:short", "x", ex=40)
+    redis.mset({b"session:bin\xff": 1, "plain": 2})
+    page = signed_in(admin)
+    page.goto(console.url("/servers/test/backups/"))
+    page.get_by_role("button", name="Pull backup").click()
+    expect(page.get_by_text("Loaded, counts match")).to_be_visible(timeout=20_000)
+    page.goto(console.url(f"/servers/test/backups/{Backup.objects.get().pk}/"))
+
+    page.get_by_role("link", name="Statistics").click()
+    page.get_by_role("button", name="Analyse").click()
+    expect(page.get_by_role("heading", name="By prefix")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("row").filter(has_text="session:").first).to_contain_text("2")
+
+    page.get_by_role("link", name="Backup", exact=True).click()
+    page.get_by_role("button", name="Open", exact=True).click()
+    page.get_by_role("link", name="browse test-").click(timeout=20_000)
+    page.goto(page.url.split("?")[0] + "?view=list")
+    row = page.locator("a.key-row").filter(has_text="session:short")
+    first = row.inner_text()
+    page.wait_for_timeout(2200)
+    assert row.inner_text() == first
+    page.reload()
+    assert row.inner_text() == first
+
+    page.get_by_role("checkbox", name="session:short").check()
+    page.get_by_role("button", name="Restore").click()
+    expect(page.get_by_text("Only session:short")).to_be_visible()
+    page.get_by_role("button", name="Dry run").click()
+    expect(page.get_by_text("Dry run: nothing was written")).to_be_visible(timeout=20_000)

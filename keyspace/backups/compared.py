@@ -1,5 +1,6 @@
 """Reading what a comparison found: its keys page by page, and the diff of one."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,14 +8,15 @@ from keyspace import audit
 from keyspace.access import Permission, performs
 from keyspace.backups.comparing import sides_of
 from keyspace.backups.differences import KINDS, DifferentKey, place_of, read_diff, read_page
-from keyspace.backups.judging import Clients, Judge
+from keyspace.backups.judging import Judge
+from keyspace.backups.live_side import LiveSide
 from keyspace.backups.opening import clients_of_open
 from keyspace.backups.services import find_backup
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, NotFound
 from keyspace.jobs import find_job
 from keyspace.models import Backup, Job
-from keyspace.servers import Connection, client_of
+from keyspace.servers import Connection
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,12 @@ def get_compared_key(
     diff = read_diff(place_of(job), db, name)
     if diff is not None:
         return ComparedKey(job, older, newer, diff, True, [])
-    sides: list[Clients | None] = [clients_of_open(backup) for backup in (older, newer) if backup is not None]
-    closed = [backup for backup, side in zip((older, newer), sides, strict=False) if backup and side is None]
-    if newer is None:
-        sides.append(lambda db: client_of(connection.server, db=db))
-    old, new = sides
-    if old is None or new is None:
+    sides = [side for side in (older, newer) if side is not None]
+    closed = [backup for backup in sides if clients_of_open(backup) is None]
+    if closed:
         return ComparedKey(job, older, newer, None, False, closed)
-    return ComparedKey(job, older, newer, Judge(old, new).diff(db, name), False, [])
+    with ExitStack() as stack:
+        old = clients_of_open(older)
+        new = clients_of_open(newer) if newer else LiveSide(stack, connection.server).holding((name,))
+        diff = Judge(old, new).diff(db, name) if old and new else None
+    return ComparedKey(job, older, newer, diff, False, [])

@@ -6,7 +6,7 @@ in its typed form (`judging`), because the same value may be stored in two encod
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -17,14 +17,15 @@ import redis
 from keyspace.access import Permission
 from keyspace.backups.differences import Differences, DifferentKey, place_of, remove_found
 from keyspace.backups.dumps import Dump, read_dumps
-from keyspace.backups.judging import Judge, hold_keys
+from keyspace.backups.judging import Clients, Judge, hold_keys
+from keyspace.backups.live_side import LiveSide
 from keyspace.backups.opening import reading
 from keyspace.backups.parted import PARTS, Parted, Row
 from keyspace.backups.restore_source import Wanted, source_of
 from keyspace.backups.store import parts_directory
 from keyspace.jobs import Run, job
 from keyspace.models import Backup
-from keyspace.servers import Client, client_of
+from keyspace.servers import Client
 
 MOST_JUDGED, MOST_DIFFS = 20_000, 200
 TTL_SLACK = 1000
@@ -161,7 +162,7 @@ def _total(older: Backup, newer: Backup | None) -> int | None:
 
 
 class _Side:
-    """A backup, or (None) the live server. `client` is None for an archive that is streamed."""
+    """A backup, or (None) the live server. `entry` is a client of the server that is asked; None for an archive that is streamed."""
 
     def __init__(
         self,
@@ -172,39 +173,39 @@ class _Side:
         *,
         streamed: bool,
     ) -> None:
-        self.client: Callable[[int], Client] | None = None
-        self._stack, self._backup, self._loading = stack, backup, loading
+        self.entry: Client | None = None
         if backup is None:
-            server = run.connection.server
-            self.client = lambda db: client_of(server, db=db)
-            self.pages: Pages = _server_pages(self.client)
+            live = LiveSide(stack, run.connection.server)
+            self.entry, self.pages, self.holding = live.entry, live.pages(), live.holding
         elif streamed:
             self.pages = stack.enter_context(source_of(backup, Wanted(), loading)).pages
+            self.holding = lambda names: _held(stack, backup, names, loading)
         else:
-            self.client = stack.enter_context(reading(backup, loading))
-            self.pages = _server_pages(self.client)
-
-    def holding(self, names: tuple[bytes, ...]) -> Callable[[int], Client] | None:
-        """A server that can be asked for these keys: the side's own, else one that gets just them from the archive."""
-        if self.client is not None or self._backup is None:
-            return self.client
-        again = self._stack.enter_context(source_of(self._backup, Wanted(names=names), self._loading))
-        return hold_keys(self._stack, again.pages)
+            clients = stack.enter_context(reading(backup, loading))
+            self.entry, self.pages, self.holding = clients(0), _server_pages(clients), lambda names: clients
 
 
-def _server_pages(client: Callable[[int], Client]) -> Pages:
-    for name in client(0).info("keyspace"):
-        for page in read_dumps(client(int(name[2:]))):
+def _server_pages(clients: Clients) -> Iterator[tuple[int, list[Dump]]]:
+    for name in clients(0).info("keyspace"):
+        for page in read_dumps(clients(int(name[2:]))):
             yield int(name[2:]), page
+
+
+def _held(
+    stack: ExitStack, backup: Backup, names: tuple[bytes, ...], loading: Callable[[int, int | None], None]
+) -> Clients | None:
+    """The archive is read once more, for these keys."""
+    again = stack.enter_context(source_of(backup, Wanted(names=names), loading))
+    return hold_keys(stack, again.pages)
 
 
 def _compress_alike(old: _Side, new: _Side) -> None:
     """A server that compresses its payloads and one that does not would differ in every long string."""
-    if old.client is None or new.client is None:
+    if old.entry is None or new.entry is None:
         return
     try:
-        setting = new.client(0).config_get("rdbcompression").get("rdbcompression") or "yes"
-        old.client(0).config_set("rdbcompression", setting)
+        setting = new.entry.config_get("rdbcompression").get("rdbcompression") or "yes"
+        old.entry.config_set("rdbcompression", setting)
     except redis.ResponseError:
         return  # the live server does not tell: values are compared by their typed form
 

@@ -111,6 +111,37 @@ def test_the_rest_is_diffed_once_the_backups_are_open(
     assert found.diff["lines"] == [["-", "one"], ["+", "two"]]
 
 
+@pytest.mark.parametrize("kind", ["pull", "export"])
+def test_a_cluster_is_compared_with_all_its_shards(
+    kind: str, new_cluster: Callable[..., Any], make_server: Any, connection_as: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    cluster = new_cluster(primaries=3)
+    client = cluster.client()
+    for number in range(120):
+        client.set(f"key:{number}", number)
+        client.sadd(f"ints:{number}", 1)
+    connection = connection_as("admin", server=make_server(cluster.nodes[0]))
+    backup = back_up(connection, kind)
+    for number in range(12):
+        client.set(f"key:{number}", "other")
+        client.set(b"new\xff:%d" % number, 1)
+        client.delete(f"key:{number + 100}")
+        client.sadd(f"ints:{number}", "word")
+        client.srem(f"ints:{number}", "word")
+    monkeypatch.setattr(comparing, "MOST_DIFFS", 3)
+    job = compared(connection, backup, None)
+    assert job.result["counts"] == {"added": 12, "removed": 12, "changed": 12, "same": 216}
+    finish(services.open_backup(connection, backup_id=str(backup.pk)))
+    kept = []
+    for name in sorted(names_of(connection, backup, job, "changed")):
+        found = get_compared_key(connection, backup_id=str(backup.pk), job_id=str(job.pk), db=0, name=name)
+        assert found.diff is not None
+        assert found.diff["lines"] == [["-", name.decode().partition(":")[2]], ["+", "other"]]
+        kept.append(found.kept)
+    assert kept.count(True) == 3
+
+
 def test_archives_are_compared_by_value_without_being_loaded(
     redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

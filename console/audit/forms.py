@@ -72,6 +72,11 @@ class FilterForm(forms.Form):
             return moment
         return moment.replace(tzinfo=UTC) + timedelta(minutes=self.cleaned_data["offset"] or 0)
 
+    @property
+    def how_far(self) -> str | None:
+        """The choice of how far back that holds, "" for any time; None between moments that were typed."""
+        return None if self._between else self.cleaned_data["within"]
+
     def query(self, **changed: Any) -> str:
         """The address of this search with some of it changed (None: without it); "" for the search for everything."""
         kept = {name: value for name, value in self.cleaned_data.items() if value and name not in BORDERS}

@@ -50,6 +50,7 @@ def _page(form: FilterForm, found: Entries) -> dict[str, Any]:
         "narrowed": form.narrowed, "query": form.query(), "unfinished": found.unfinished,
         "older_url": form.query(before=found.older) if found.older is not None else "",
         "newer_url": form.query(after=found.newer) if found.newer is not None else "",
+        "how_far": form.how_far,
         "times": [(name, form.query(within=name, since=None, until=None, offset=None)) for name in ("", *WITHIN)],
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from keyspace.access import Permission, check_permission
+from keyspace.access import Permission, Right, check_permission
 from keyspace.bulk.away import LOST, Away
 from keyspace.bulk.choice import Choice, choice_of, still_there
 from keyspace.bulk.copying import Copier, check_copy, target_of
@@ -25,6 +25,10 @@ RIGHTS_SECONDS = 5.0
 SOCKET_SECONDS = 60.0
 NOT_FOUND = "not found any more: it expired, was deleted, or is not like that any more"
 STOPPED = "gone: done before the console stopped and not counted yet, or deleted meanwhile"
+
+
+class RightsChanged(Exception):
+    """Other keys than before are the person's: the search goes on where it is, by what they may now."""
 
 
 class Work:
@@ -45,6 +49,7 @@ class Work:
         self.copies = run.params["do"] == "copy"
         self.pace: Pace | None = None
         self._rights_seen = 0.0
+        self._held: frozenset[Right] | None = None
         self._away = Away(run)
 
     @property
@@ -60,14 +65,20 @@ class Work:
         self.client.close()
 
     def check_rights(self) -> None:
-        """The person's role as it is now: who lost it does not go on deleting. Raises Denied, NotFound."""
-        if time.monotonic() - self._rights_seen >= RIGHTS_SECONDS:
-            self.connection = self.run.connection
-            if self.copies:
-                check_copy(self.connection, target_of(self.run))
-            else:
-                check_permission(self.connection, Permission.BULK)
-            self._rights_seen = time.monotonic()
+        """The person's rights as they are now: who lost them does not go on deleting. Raises Denied, NotFound, RightsChanged."""
+        if time.monotonic() - self._rights_seen < RIGHTS_SECONDS:
+            return
+        self.connection, held = self.run.connection, self._held
+        self._held = frozenset(self.connection.access.rights)
+        if self.copies:
+            target = target_of(self.run)
+            check_copy(self.connection, target)
+            self._held |= frozenset(target.access.rights)
+        else:
+            check_permission(self.connection, Permission.BULK)
+        self._rights_seen = time.monotonic()
+        if held is not None and held != self._held:
+            raise RightsChanged
 
     def end_page(self, **place: Any) -> None:
         """All of a page is done: count it, and remember where the next one begins. Raises Cancelled."""
@@ -147,6 +158,8 @@ class Work:
                     self._ask_unanswered(wire)
                     step(wire, self.pace)
                 return
+            except RightsChanged:
+                self.__dict__.pop("copier", None)  # it knows which keys the person may write
             except LOST as error:
                 self._break_off()
                 self._away.wait(error, checkpoint=self._checkpoint())

@@ -31,6 +31,7 @@ function addBox(row) {
   box.setAttribute("aria-label", nameOf(row));
   label.append(box);
   row.before(label);
+  (row.querySelector("summary") ?? row).setAttribute("aria-keyshortcuts", "x");
   mark(row, box.checked);
 }
 
@@ -46,7 +47,6 @@ function addBoxes() {
   if (place !== here) selected.clear();
   place = here;
   for (const row of list().querySelectorAll("a.key-row, details.folder")) if (!boxOf(row)) addBox(row);
-  document.querySelector(".keys-list")?.classList.add("has-picks");
   show();
 }
 

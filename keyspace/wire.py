@@ -26,7 +26,7 @@ class Wire:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._reader = hiredis.Reader(notEnoughData=self, replyError=_reply_error)
+        self._reader = hiredis.Reader(notEnoughData=self, replyError=reply_error)
 
     def call(self, *command: bytes | str | int) -> Any:
         """One command's reply; raises what the server refused it with."""
@@ -87,7 +87,8 @@ class FrozenWire(Wire):
         return [left_at(command, reply, self._moment) for command, reply in pairs]
 
 
-def _reply_error(message: str) -> Exception:
+def reply_error(message: str) -> Exception:
+    """The exception that redis-py has for an error reply."""
     return BaseParser.parse_error(message)  # type: ignore[no-any-return]
 
 

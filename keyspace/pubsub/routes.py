@@ -15,8 +15,9 @@ from keyspace.pubsub.link import Link, now_ms
 from keyspace.pubsub.subscriptions import Kind, Subscription
 from keyspace.pubsub.viewers import Frame, control_frame
 from keyspace.pubsub.views import View
-from keyspace.pubsub.wire import Replies, error_of
+from keyspace.pubsub.wire import Replies
 from keyspace.servers import Endpoint
+from keyspace.wire import reply_error
 
 ASK_AGAIN = 1.0  # seconds after which the shard channels of a lost node are looked for elsewhere
 _MESSAGE = {Kind.CHANNEL: b"message", Kind.PATTERN: b"pmessage", Kind.SHARD: b"smessage"}
@@ -149,7 +150,7 @@ class Routes:
             self._hand_over(subscription, node)
             return
         link.wanted.discard(subscription)
-        self._set_problem(subscription, explain(error_of(error)).sentence)
+        self._set_problem(subscription, explain(reply_error(str(error))).sentence)
 
     def _hand_over(self, subscription: Subscription, endpoint: Endpoint) -> None:
         """A shard channel lives on the node its slot is on."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import hiredis
 import redis
-from redis._parsers.base import BaseParser
 
 from keyspace.servers import Endpoint, connection_options
+from keyspace.wire import pack, reply_error
 
 Replies = list[Any]  # each a list of bytes, bytes, an int, None or a hiredis.ReplyError
 
@@ -57,7 +57,7 @@ class Wire(asyncio.Protocol):
 
     def send(self, *command: bytes | str | int) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
+            self._transport.write(pack(command))
 
     async def ask(self, *command: bytes | str | int) -> Any:
         """One reply, before `stream`. Raises redis-py's ResponseError and ConnectionError."""
@@ -66,7 +66,7 @@ class Wire(asyncio.Protocol):
         self.send(*command)
         reply = await waiting
         if isinstance(reply, hiredis.ReplyError):
-            raise error_of(reply)
+            raise reply_error(str(reply))
         return reply
 
     def stream(self, on_replies: Callable[[Replies], None]) -> None:
@@ -81,12 +81,6 @@ class Wire(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
-
-
-def error_of(reply: hiredis.ReplyError) -> Exception:
-    """The exception that redis-py has for an error reply."""
-    error: Exception = BaseParser.parse_error(str(reply))
-    return error
 
 
 async def open_wire(endpoint: Endpoint) -> Wire:

@@ -33,8 +33,8 @@ def piece(request: HttpRequest, server: str, token: str) -> HttpResponse:
     if request.method == "DELETE":
         uploads.cancel_upload(connection, token=token)
         return HttpResponse(status=204)
+    upload = uploads.find_upload(connection, token=token)
     if request.method == "GET":
-        upload = uploads.find_upload(connection, token=token)
         return JsonResponse({"at": upload.done, "piece": uploads.PIECE_BYTES})
     at = request.GET.get("at", "")
     if not at.isdecimal():

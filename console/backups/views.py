@@ -128,10 +128,14 @@ def download(request: HttpRequest, server: str, backup_id: uuid.UUID, number: in
 @require_POST
 def upload(request: HttpRequest, server: str) -> HttpResponse:
     connection = connect(request, server)
+    name = getattr(request.FILES.get("file"), "name", "")
+    found = transfer.upload_backup(connection, chunks=_sent(request), label=f"file {name}")
+    messages.success(request, "The file is whole; it is being loaded to prove it.")
+    return redirect("backup", server=server, backup_id=found.pk)
+
+
+def _sent(request: HttpRequest) -> Iterator[bytes]:
     file = request.FILES.get("file")
     if file is None:
         raise BadInput("No file was chosen.", "Choose a dump.rdb or an export of this console.")
-    chunks: Iterator[bytes] = iter(file.chunks())
-    found = transfer.upload_backup(connection, chunks=chunks, label=f"file {file.name or ''}"[:200])
-    messages.success(request, "The file is whole; it is being loaded to prove it.")
-    return redirect("backup", server=server, backup_id=found.pk)
+    yield from file.chunks()

@@ -40,7 +40,9 @@ class RdbHead:
 
     @property
     def used_memory(self) -> int:
-        return int(self.facts.get("used-mem", "0") or 0)
+        """Bytes that its server needed, as the file says; 0 where it says nothing that makes sense."""
+        told = self.facts.get("used-mem", "")
+        return int(told) if told.isdecimal() and told.isascii() and len(told) < 19 else 0
 
 
 def crc64(data: "bytes | bytearray | memoryview", start: int = 0) -> int:

@@ -275,6 +275,32 @@ def test_download_whole_and_by_range(backup: Backup, admin_client: Client) -> No
     assert admin_client.get(address("backup_download", backup, 7)).status_code == 404
 
 
+def test_a_broken_download_goes_on(backup: Backup, admin_client: Client) -> None:
+    url = address("backup_download", backup, 0)
+    data = b"".join(admin_client.get(url).streaming_content)  # type: ignore[arg-type]
+    head = admin_client.head(url)
+    assert (head.status_code, head["Accept-Ranges"], int(head["Content-Length"])) == (200, "bytes", len(data))
+    mark = head["ETag"]
+    assert mark == f'"{backup.files[0]["sha256"]}"'
+
+    def part(asked: str, **more: str) -> tuple[int, bytes]:
+        answer = admin_client.get(url, HTTP_RANGE=asked, **more)  # type: ignore[arg-type]
+        return answer.status_code, b"".join(
+            getattr(answer, "streaming_content", (answer.content,) if not answer.streaming else ())
+        )
+
+    assert part("bytes=-7") == (206, data[-7:])
+    assert part(f"bytes=-{len(data) * 3}") == (206, data)
+    assert part("bytes=5-") == (206, data[5:])
+    assert part(f"bytes=5-{10**15}") == (206, data[5:])
+    assert part("bytes=5-", HTTP_IF_RANGE=mark) == (206, data[5:])
+    assert part("bytes=5-", HTTP_IF_RANGE='"another"') == (200, data)
+    for odd in ("bytes=1-2,5-6", "bytes=9-3", "bytes=-", "lines=1-2", "bytes=x-", "bytes=1-2\x00"):
+        assert part(odd) == (200, data), odd
+    assert part("bytes=-0")[0] == 416
+    assert part(f"bytes={10**15}-")[0] == 416
+
+
 def test_upload(backup: Backup, admin_client: Client) -> None:
     data = b"".join(admin_client.get(address("backup_download", backup, 0)).streaming_content)  # type: ignore[arg-type]
     hostile = "../../../../tmp/evil\x00.rdb"

@@ -153,12 +153,18 @@ class _Stream:
     def _fill(self, buffer: bytearray, at: int, end: int, mark: bytes = b"") -> int:
         """Read on from `at` until the buffer is well filled or `end` is reached; how far it is filled.
 
-        A server writes in small pieces. A pause ends it sooner, and so does the mark: nothing need come after it.
+        A server writes in small pieces. A pause or half a second ends it sooner (progress is told then, and a cancel heard), and so does
+        the mark: nothing need come after it.
         """
         view = memoryview(buffer)
         before = at
         at += self._wait(view[at:end])
-        while at < min(end, _ENOUGH) and not (mark and buffer.endswith(mark, 0, at)):
+        until = time.monotonic() + _LOOK_SECONDS
+        while (
+            at < min(end, _ENOUGH)
+            and not (mark and buffer.endswith(mark, 0, at))
+            and time.monotonic() < until
+        ):
             try:
                 more = self._socket.recv_into(view[at:end])
             except TimeoutError:

@@ -1,16 +1,20 @@
 """The stream of a pull: both framings, old servers, replicas, marks anywhere in it."""
 
+import itertools
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import redis
 
 from keyspace.backups import beside, making, pull
 from keyspace.backups.rdb import Damaged, crc64
+from keyspace.errors import Unavailable, explain
 from keyspace.servers import Endpoint
 from tests.keyspace.backups.test_saving import run
 from tests.servers import GENERATIONS, RunningServer, start_server
@@ -45,8 +49,8 @@ def rdb(size: int, *, checksum: bool = True, holds: bytes = b"") -> bytes:
 
 
 @contextmanager
-def answering(*pieces: bytes, knows: bool, ends: bool = True) -> Iterator[Endpoint]:
-    """A server that answers SYNC with these pieces; `knows` rdb-only or not."""
+def answering(*pieces: bytes, knows: bool, ends: bool = True, pause: float = 0) -> Iterator[Endpoint]:
+    """A server that answers SYNC with these pieces, `pause` seconds apart; `knows` rdb-only or not."""
     listener = socket.create_server(("127.0.0.1", 0))
     done = threading.Event()
 
@@ -63,6 +67,7 @@ def answering(*pieces: bytes, knows: bool, ends: bool = True) -> Iterator[Endpoi
             try:
                 for piece in pieces:
                     link.sendall(piece)
+                    time.sleep(pause)
                 if not ends:
                     done.wait(20)
             except OSError:
@@ -138,6 +143,59 @@ def test_a_pull_without_a_checksum_says_so() -> None:
     with answering(b"$EOF:" + MARK + b"\r\n" + whole + MARK, knows=True) as endpoint:
         found = pull.pull_rdb(endpoint, version="7.0.0", write=lambda data: None)
     assert found.checksum_off
+
+
+def test_a_trickle_is_told_and_can_be_cancelled() -> None:
+    """A save that is slow sends a little all the time: that is no reason to be deaf."""
+    whole = rdb(400_000)
+    pieces = [whole[at : at + 4000] for at in range(0, len(whole), 4000)]
+
+    class Enough(Exception):
+        pass
+
+    told: list[float] = []
+
+    def progress(done: int, total: int | None) -> None:
+        told.append(time.monotonic())
+        if done > 30_000:
+            raise Enough
+
+    with answering(b"$EOF:" + MARK + b"\r\n", *pieces, MARK, knows=True, pause=0.1) as endpoint:
+        began = time.monotonic()
+        with pytest.raises(Enough):
+            pull.pull_rdb(endpoint, version="7.0.0", write=lambda data: None, progress=progress)
+    assert time.monotonic() - began < 4
+    assert max(later - before for before, later in itertools.pairwise(told)) < 1.5
+
+
+def test_keep_alives_are_no_part_of_the_file() -> None:
+    whole = rdb(5000)
+    stream = [b"\n", b"\n\n", b"\n$EOF:", MARK + b"\r", b"\n" + whole, MARK]
+    with answering(*stream, knows=True, pause=0.05) as endpoint:
+        assert pulled(endpoint) == whole
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (b"-NOMASTERLINK Can't SYNC while not connected with my master\r\n", redis.ResponseError),
+        (b"\n\n-NOPERM this user has no permissions to run the 'sync' command\r\n", redis.ResponseError),
+        (b"-ERR Failed opening the RDB file\r\n", redis.ResponseError),
+    ],
+)
+def test_what_the_server_answers_instead_is_told(answer: bytes, kind: type[Exception]) -> None:
+    with answering(answer, knows=True) as endpoint, pytest.raises(kind) as caught:
+        pulled(endpoint)
+    assert explain(caught.value).sentence
+
+
+def test_silence_ends_a_pull_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull, "SILENT_SECONDS", 1.0)
+    with (
+        answering(b"$EOF:" + MARK + b"\r\nREDIS0011", knows=True, ends=False) as endpoint,
+        pytest.raises(Unavailable, match="stopped sending"),
+    ):
+        pulled(endpoint)
 
 
 def test_what_writing_fails_with_ends_the_pull() -> None:

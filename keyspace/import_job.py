@@ -7,17 +7,18 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-import zstandard
-from django.conf import settings
-
-from keyspace import audit, trash
+from keyspace import audit
 from keyspace.access import Permission, check_permission
 from keyspace.backups import store
 from keyspace.backups.archive import ArchiveReader
 from keyspace.backups.dumps import Dump, type_of_payload
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.restore import Pipeline, Policy, Report, restore_batch
-from keyspace.backups.restore_source import LazyScratch
+from keyspace.backups.restore_alike import Likeness
+from keyspace.backups.restore_back import TrashBack
+from keyspace.backups.restore_look import Looker
+from keyspace.backups.restore_source import LazyScratch, Source
+from keyspace.backups.restore_target import Target
 from keyspace.backups.restore_typed import write_typed
 from keyspace.backups.typed import NotTyped, TypedPiece, read_typed
 from keyspace.bulk.pace import Pace
@@ -25,10 +26,11 @@ from keyspace.errors import Conflict
 from keyspace.import_fit import Fit
 from keyspace.importing import Checked, check_lines, digest_of, read_keys
 from keyspace.jobs import Run, job
-from keyspace.models import TrashEntry
 from keyspace.wire import Wire, open_wire
 
 BATCH = 250
+_UNREAD = b"\x00" * 11
+"""Stands for a payload that a line does not have."""
 
 
 @job("preview_import", permission=Permission.BULK, resumable=True)
@@ -50,7 +52,7 @@ def run_import(run: Run) -> dict[str, Any]:
         run.job.result = work.result()
         report = work.report
         detail = {"job": str(run.job.pk), "written": report.restored, "skipped": report.skipped}
-        detail |= {"failed": report.failed, "in_trash": work.trashed}
+        detail |= {"failed": report.failed, "in_trash": run.job.result["undo"]["overwritten"]}
         audit.record(work.connection, "import_keys", key=None, outcome=outcome, detail=detail)
     store.remove(run.params["file"])
     return found
@@ -71,7 +73,7 @@ class _Importing:
         kept = {} if dry else run.checkpoint
         self.report = Report(**kept["report"]) if kept else Report()
         self.looked: int = kept.get("looked", 0)
-        self.trashed: int = kept.get("trashed", 0)
+        self.back = None if dry else TrashBack(run, self.connection).at(self.connection.db)
         self.foreign = 0
         self.types: dict[str, int] = {}
         self.checked = Checked()
@@ -95,7 +97,8 @@ class _Importing:
     def result(self) -> dict[str, Any]:
         dbs = {str(db): count for db, count in self.checked.keys.items()}
         found = self.report.as_dict() | {
-            "dry": self.dry, "foreign": self.foreign, "trashed": self.trashed, "types": self.types, "bad": self.checked.bad,
+            "dry": self.dry, "foreign": self.foreign, "undo": self.back.summary() if self.back else {}, "types": self.types,
+            "bad": self.checked.bad,
             "bad_lines": self.checked.bad_lines, "left_out": self.checked.left_out, "dbs": dbs,
             "made_at": int(self.header.get("made_at") or 0), "from": str(self.header.get("server", ""))[:64],
             "product": _product(self.header), "fit": self.fit.as_dict() if self.fit else None,
@@ -107,11 +110,7 @@ class _Importing:
         return found
 
     def _tell(self, done: int) -> None:
-        checkpoint = (
-            None
-            if self.dry
-            else {"looked": self.looked, "report": self.report.as_dict(), "trashed": self.trashed}
-        )
+        checkpoint = None if self.dry else {"looked": self.looked, "report": self.report.as_dict()}
         self.run_.report(done=done, phase="comparing" if self.dry else "writing", checkpoint=checkpoint)
         if self._pace is not None:
             self._pace.after(1)
@@ -132,15 +131,18 @@ class _Importing:
         ):
             reader, scratch = ArchiveReader(source, size=params["size"]), LazyScratch(stack)
             self.header = reader.header
-            typed = partial(scratch.typed, self.connection.db)
-            pipeline = Pipeline(wire, self.policy, self.report, typed)
+            db, target = self.connection.db, Target(self.connection)
+            typed, alike = partial(scratch.typed, db), Likeness(Source(iter(()), scratch.typed), target).alike
+            pipeline = Pipeline(
+                wire, self.policy, self.report, typed, back=self.back, alike=partial(alike, db, db)
+            )
             fit = self.fit = Fit(wire, typed) if self.dry else None
             at = 0
             for batch in self._batches(reader):
                 at += len(batch)
                 if at > self.looked:
                     mine = [dump for dump in batch if self._mine(dump.name, type_of_payload(dump.payload))]
-                    restore_batch(pipeline, mine, self.policy, self.report, keep=self._keep, dry=self.dry)
+                    restore_batch(pipeline, mine, self.policy, self.report, dry=self.dry)
                     pipeline.settle()
                     if fit is not None:
                         fit.look_at(mine)
@@ -183,39 +185,38 @@ class _Importing:
     def _write_key(
         self, wire: Wire, first: TypedPiece, pieces: Iterator[TypedPiece], again: Iterator[TypedPiece]
     ) -> None:
-        report, policy = self.report, self.policy
+        report, policy, key = self.report, self.policy, Dump(first.name, first.expires, _UNREAD)
         report.looked += 1
-        now = int(time.time() * 1000)
-        if first.expires is not None and first.expires <= now and policy.ttl == "original":
-            report.expired += 1
-            report.note("expired", first.name)
+        if policy.leaves_out(key):
+            report.count("expired", key.name)
             return
         if policy.existing == "different":
             kind = self._compare(wire, first, again)
-            self._note_compared(first.name, kind)
+            report.count(kind, key.name)
             if self.dry or kind == "same":
                 report.skipped += not self.dry
                 return
-        if policy.existing != "skip" and self._keep_existing(wire, first.name):
-            report.skipped += 1
-            return
-        end = 0 if first.expires is None or policy.ttl == "none" else first.expires
-        if end and policy.ttl == "remaining":
-            end = now + max(1, end - policy.moment)
-        self._note_written(
-            first.name, write_typed(wire, first.name, pieces, end, replace=policy.existing != "skip")
-        )
+        replaces = False
+        if policy.existing != "skip":
+            found = Looker(wire, policy).look([key])[0]
+            replaces = found.old is not None
+            if found.large or (
+                found.old is not None and self.back is not None and self.back.keep([found.old])
+            ):
+                report.skipped, report.too_large = report.skipped + 1, report.too_large + 1
+                report.note("too_large", key.name, "left alone: what is there is too large for the trash")
+                return
+        problem = write_typed(wire, key.name, pieces, policy.expiry(key), replace=policy.existing != "skip")
+        self._note_written(wire, key.name, problem, replaces=replaces)
 
-    def _note_compared(self, name: bytes, kind: str) -> None:
-        setattr(self.report, kind, getattr(self.report, kind) + 1)
-        self.report.note(kind, name)
-
-    def _note_written(self, name: bytes, problem: str | None) -> None:
+    def _note_written(self, wire: Wire, name: bytes, problem: str | None, *, replaces: bool) -> None:
         if problem is None:
             self.report.restored += 1
+            if self.back is not None:
+                now = wire.call("DUMP", name) if replaces or self.back.notes_new else None
+                self.back.wrote([(name, now, replaces)])
         elif problem == "there":
-            self.report.skipped += 1
-            self.report.note("skipped", name)
+            self.report.count("skipped", name)
         else:
             self.report.failed += 1
             self.report.note("failed", name, problem)
@@ -237,29 +238,3 @@ class _Importing:
         except NotTyped:
             return "different"
         return "same" if here == digest_of(first.type, (piece.piece for piece in pieces)) else "different"
-
-    def _keep_existing(self, wire: Wire, name: bytes) -> set[bytes]:
-        payload, ttl = wire.call_many([("DUMP", name), ("PTTL", name)])
-        if not isinstance(payload, bytes):
-            return set()
-        return self._keep([Dump(name, int(time.time() * 1000) + ttl if ttl >= 0 else None, payload)])
-
-    def _keep(self, lost: list[Dump]) -> set[bytes]:
-        """What is about to be overwritten goes into the trash. What is too large for it is left alone: these are the names."""
-        fits = [dump for dump in lost if len(dump.payload) <= settings.TRASH_KEY_BYTES]
-        TrashEntry.objects.bulk_create([self._entry(dump) for dump in fits])
-        self.trashed += len(fits)
-        trash.prune()
-        left = {dump.name for dump in lost} - {dump.name for dump in fits}
-        for name in left:
-            self.report.note("skipped", name, "left alone: what is there is too large for the trash")
-        return left
-
-    def _entry(self, dump: Dump) -> TrashEntry:
-        actor, stored = self.connection.actor, zstandard.compress(dump.payload, 1)
-        return TrashEntry(
-            server=self.connection.server.name, db=self.connection.db, name=dump.name, type=type_of_payload(dump.payload), length=None,
-            why=TrashEntry.Why.OVERWRITTEN, operation="import_keys", person=actor.name,
-            user=actor.user if getattr(actor.user, "pk", None) else None, expires_at=dump.expires, payload=stored,
-            dump_size=len(dump.payload), stored_size=len(stored),
-        )  # fmt: skip

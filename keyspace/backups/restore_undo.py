@@ -1,4 +1,4 @@
-"""Undo of a restore: its new keys go, what it overwrote comes back from the trash; each only if it is still as the restore left it."""
+"""Undo of a restore or an import: its new keys go, what it overwrote comes back from the trash; each only if it is still as the restore left it."""
 
 import time
 from collections import Counter
@@ -31,7 +31,7 @@ def undo_restore(connection: Connection, *, job_id: str) -> Job:
     """Begin the undo of a restore to this server; asked twice, it is the same job. Raises NotFound, Conflict."""
     done = find_job(connection.actor, job_id)
     audit.tell(restore=str(done.pk))
-    if done.kind != "restore_backup" or done.server != connection.server.name:
+    if done.kind not in ("restore_backup", "import_keys") or done.server != connection.server.name:
         raise NotFound("There is no such restore of this server.")
     if done.unfinished:
         raise Conflict("The restore is still running.", "Cancel it first, or wait.")

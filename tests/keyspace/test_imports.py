@@ -15,6 +15,7 @@ from django.db import connection as database
 from keyspace import exports, imports, job_worker
 from keyspace.backups import store
 from keyspace.backups.dumps import Dump
+from keyspace.backups.restore_undo import undo_restore
 from keyspace.bulk.choice import Choice
 from keyspace.errors import BadInput, Conflict, Denied
 from keyspace.import_fit import Fit
@@ -151,6 +152,30 @@ def test_what_does_not_fit_the_trash_is_left_alone_and_what_is_the_same_is_not_k
     assert [bytes(kept.name) for kept in TrashEntry.objects.all()] == [b"e:small"]
     assert (job.result["restored"], job.result["skipped"], job.result["same"]) == (1, 3, 2)
     assert "too large for the trash" in job.result["problems"][0]
+
+
+@pytest.mark.parametrize("form", ["archive", "lines"])
+def test_an_import_is_undone_key_by_key_where_nobody_wrote_since(
+    any_server: Any, any_redis: Any, make_server: Any, connection_as: Any, form: str
+) -> None:
+    """New keys go, overwritten ones come back with their expiry; what was changed since stays."""
+    fill(any_redis)
+    admin = connection_as("admin", server=make_server(any_server))
+    data = exported(admin, form)
+    any_redis.delete("e:l", "e:s")
+    any_redis.set("e:text", "theirs", px=800_000)
+    any_redis.hset("e:h", "b", "theirs")
+    before = state_of(any_redis)
+    job = bring(admin, data, existing="different")
+    assert job.result["undo"] == {"new": 2, "overwritten": 2, "beyond": False}, job.result
+    any_redis.hset("e:h", "b", "since")
+    undo = undo_restore(admin, job_id=str(job.pk))
+    job_worker.run_job(undo.pk)
+    undo.refresh_from_db()
+    assert undo.result["counts"] == {"put_back": 1, "changed": 1, "removed": 2}, undo.problem
+    after = state_of(any_redis)
+    assert after.pop(b"e:h")[1][b"b"] == b"since" and before.pop(b"e:h")
+    assert after == before
 
 
 @pytest.mark.parametrize("form", ["archive", "lines"])

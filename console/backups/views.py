@@ -14,17 +14,17 @@ from console.actors import connect
 from console.streams import asked_part, send_chunks
 from keyspace.access import Permission
 from keyspace.backups import services, transfer
-from keyspace.backups.page import get_backups
+from keyspace.backups.page import get_backups, opened_backup
 from keyspace.errors import BadInput
-from keyspace.models import Job, OpenBackup, Server
+from keyspace.models import Job, OpenBackup
 from keyspace.servers import Connection
 
 
 @require_GET
 def backups(request: HttpRequest, server: str) -> HttpResponse:
     connection = connect(request, server)
-    if connection.server.source == Server.Source.BACKUP:  # it has none of its own: it is one
-        backup = connection.server.opened_backup.backup
+    backup = opened_backup(connection.server)
+    if backup is not None:  # it has none of its own: it is one
         return redirect("backup", server=backup.server, backup_id=backup.pk)
     return render(request, "backups/backups.html", _page(connection))
 

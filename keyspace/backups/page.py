@@ -14,7 +14,7 @@ from keyspace.backups.retention import newest_verified
 from keyspace.backups.sealed import key
 from keyspace.backups.sources import info_of
 from keyspace.errors import Problem, explain
-from keyspace.models import Backup, Job, OpenBackup, Schedule
+from keyspace.models import Backup, Job, OpenBackup, Schedule, Server
 from keyspace.servers import Connection
 
 
@@ -128,6 +128,13 @@ def _config(connection: Connection, name: str) -> str:
         return str(connection.redis.config_get(name).get(name, ""))
     except Exception:  # CONFIG is denied on most managed servers; the fact is left out
         return ""
+
+
+def opened_backup(server: Server) -> Backup | None:
+    """The backup that the server shows, where it is an opened one; no query for others."""
+    if server.source != Server.Source.BACKUP:
+        return None
+    return Backup.objects.filter(opened__row=server).first()
 
 
 def is_late(server: str) -> bool:

@@ -109,6 +109,7 @@ def test_the_pages_do_not_tick(redis: Any, connection_as: Callable[..., Any], ad
         assert "data-expires-at" not in page and ">expired" not in page
         assert page.count("as of the backup") >= 2
         assert key_id(BINARY) in page
+        assert "from a backup: TTLs stand still" in page
 
 
 def test_an_ordinary_server_counts_on(redis: Any, connection_as: Callable[..., Any]) -> None:

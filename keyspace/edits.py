@@ -15,11 +15,13 @@ from keyspace.images import Image, Weight, preview_key, read_kind, take_image, w
 from keyspace.models import TrashEntry
 from keyspace.parts import take_part
 from keyspace.servers import Connection
-from keyspace.types import TYPES
+from keyspace.types import TYPES, type_of
 from keyspace.types.base import Edit
 from keyspace.types.editing import Subject
+from keyspace.wire import Command
 
 TRIES = 10
+_BUILT_IN = frozenset({"string", "list", "hash", "set", "zset", "stream"})
 log = logging.getLogger(__name__)
 EDITS: dict[str, tuple[str, type[Edit]]] = {
     edit.slug: (key_type.name, edit) for key_type in TYPES.values() for edit in key_type.edits
@@ -131,12 +133,14 @@ def edit_key(
                 if weight.fits_edit
                 else take_part(edit, pipe, name, weight)
             )
-            answers = _write(pipe, name, edit, image)
+            answers = _write(pipe, name, edit, image, _length_question(name, weight))
         if answers is not None:
-            *own, left, there = answers
+            *own, left, there, length = answers
             lost_whole = image is not None and image.ask is not None and not there
             entry = None if lost_whole else _keep(connection, name, edit, image, left)
             _tell(edit, own, subject, weight, entry, overwrite)
+            if _has_a_sure_length(weight):
+                audit.tell(key_length_after=length)
             return Edited(edit.sentence(own), entry, gone=not there)
     raise Conflict("The key changes all the time; nothing was written.", "Try again.")
 
@@ -149,8 +153,8 @@ def _compare(edit: Edit, subject: Subject, seen: str, kind: str, *, overwrite: b
         raise Changed(subject, digest, hidden=hidden)
 
 
-def _write(pipe: Pipeline, name: bytes, edit: Edit, image: Image | None) -> list[Any] | None:
-    """The answers; the last two are what it left behind (as the image asks for it) and whether the key exists.
+def _write(pipe: Pipeline, name: bytes, edit: Edit, image: Image | None, length: Command) -> list[Any] | None:
+    """The answers; the last three are what it left behind (as the image asks for it), whether the key exists, and its length.
 
     None when the key changed between reading and writing: nothing was written, so it may be tried again.
     """
@@ -158,7 +162,18 @@ def _write(pipe: Pipeline, name: bytes, edit: Edit, image: Image | None) -> list
     edit.apply(pipe, name)
     pipe.execute_command(*(image.question(name) if image else ("EXISTS", name)))
     pipe.execute_command("EXISTS", name)
+    pipe.execute_command(*length)
     return execute(pipe)
+
+
+def _length_question(name: bytes, weight: Weight) -> Command:
+    command = type_of(weight.type).length_command(name)
+    return command if command and _has_a_sure_length(weight) else ("EXISTS", name)
+
+
+def _has_a_sure_length(weight: Weight) -> bool:
+    """Whether asking for it cannot fail: the server has answered it before, and no module has to make sense of a key that is gone."""
+    return weight.length is not None and weight.type in _BUILT_IN
 
 
 def _keep(connection: Connection, name: bytes, edit: Edit, image: Image | None, left: Any) -> str | None:

@@ -229,6 +229,8 @@ def _put(connection: Connection, name: bytes, entry: TrashEntry, *, replace: boo
         )
         _execute(pipe, newer)
     restored = _restored(entry, name)
+    if newer:
+        audit.tell(newer_in_trash=str(newer.pk))
     return Restored(restored.name, str(newer.pk) if newer else None)
 
 
@@ -260,7 +262,7 @@ def _execute(pipe: redis.client.Pipeline, kept: TrashEntry | None = None) -> Non
 
 def _restored(entry: TrashEntry, name: bytes) -> Restored:
     TrashEntry.objects.filter(pk=entry.pk).update(restored_at=timezone.now())
-    audit.tell(length=entry.length, expires_at=entry.expires_at)
+    audit.tell(type=entry.type, length=entry.length, expires_at=entry.expires_at)
     return Restored(name)
 
 

@@ -79,7 +79,7 @@ class SetField(ValueEdit, _OfField):
         self.keep_ttl(pipe, name)
 
     def facts(self, answers: list[Any]) -> dict[str, Any]:
-        return {"field": self.element_name()[:200], "length": self.written}
+        return {"field": self.element_name()[:200], "length_after": self.written}
 
 
 class UploadField(FileEdit, _OfField):
@@ -96,7 +96,7 @@ class UploadField(FileEdit, _OfField):
         self.keep_ttl(pipe, name)
 
     def facts(self, answers: list[Any]) -> dict[str, Any]:
-        return {"field": self.element_name()[:200], "length": self.cleaned_data["file"].size}
+        return {"field": self.element_name()[:200], "length_after": self.cleaned_data["file"].size}
 
 
 class AddField(ValueEdit, _OneField):

@@ -87,7 +87,7 @@ class SetElement(ValueEdit, _OfElement):
         pipe.execute_command("LSET", name, self.index(), data)
 
     def facts(self, answers: list[Any]) -> dict[str, Any]:
-        return {"index": self.index(), "length": self.written}
+        return {"index": self.index(), "length_after": self.written}
 
 
 class UploadElement(FileEdit, _OfElement):
@@ -103,7 +103,7 @@ class UploadElement(FileEdit, _OfElement):
         pipe.execute_command("LSET", name, self.index(), self.new_bytes())
 
     def facts(self, answers: list[Any]) -> dict[str, Any]:
-        return {"index": self.index(), "length": self.cleaned_data["file"].size}
+        return {"index": self.index(), "length_after": self.cleaned_data["file"].size}
 
 
 class InsertElement(ValueEdit, _OfElement):
@@ -129,7 +129,7 @@ class InsertElement(ValueEdit, _OfElement):
         pipe.execute_command("LSET", name, moved, old)
 
     def facts(self, answers: list[Any]) -> dict[str, Any]:
-        return {"index": self.index(), "length": answers[1]}
+        return {"index": self.index()}
 
 
 def encode_new(edit: ValueEdit) -> bytes:

@@ -56,7 +56,7 @@ class SetString(ValueEdit):
         _write(pipe, name, data, self.creating)
 
     def facts(self, answers: list[Any]) -> dict[str, Any]:
-        return {"length": self.written}
+        return {"length_after": self.written}
 
 
 class UploadString(FileEdit):
@@ -70,7 +70,7 @@ class UploadString(FileEdit):
         _write(pipe, name, self.new_bytes(), self.creating)
 
     def facts(self, answers: list[Any]) -> dict[str, Any]:
-        return {"length": self.cleaned_data["file"].size}
+        return {"length_after": self.cleaned_data["file"].size}
 
 
 class AppendString(ValueEdit):

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from keyspace.encoding import key_id, to_text
 from keyspace.models import Job
+from keyspace.secrets import decrypt, encrypt
 
 KINDS = ("added", "removed", "changed", "ttl")
 MOST_PREFIXES, SHOWN_PREFIXES = 1000, 100
@@ -67,7 +68,8 @@ class Differences:
             yield key
 
     def keep_diff(self, key: DifferentKey, diff: dict[str, Any]) -> None:
-        _diff_path(self.place, key.db, key.name).write_text(json.dumps(diff))
+        """Encrypted: values are not left lying about in the open where backups may be sealed."""
+        _diff_path(self.place, key.db, key.name).write_text(encrypt(json.dumps(diff)))
 
     def close(self) -> None:
         for file in self._files.values():
@@ -130,7 +132,7 @@ def read_page(
 def read_diff(place: Path, db: int, name: bytes) -> dict[str, Any] | None:
     """The diff of the key's values as it was when they were compared, where it was kept."""
     try:
-        return json.loads(_diff_path(place, db, name).read_text())  # type: ignore[no-any-return]
+        return json.loads(decrypt(_diff_path(place, db, name).read_text()))  # type: ignore[no-any-return]
     except FileNotFoundError:
         return None
 

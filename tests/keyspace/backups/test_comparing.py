@@ -89,6 +89,7 @@ def test_compare(kinds: tuple[str, str], redis: Any, connection_as: Callable[...
     assert found.kept and found.diff is not None
     assert found.diff["lines"] == [["-", "before"], ["+", "after"]]
     assert AuditEntry.objects.filter(operation="get_compared_key").count() == 1
+    assert not [path for path in place_of(job).iterdir() if b"after" in path.read_bytes()]
 
 
 def test_the_rest_is_diffed_once_the_backups_are_open(

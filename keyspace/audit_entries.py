@@ -104,8 +104,6 @@ def list_entries(
     page = found[:count]
     onward = page[-1].pk if len(found) > count else stopped
     back = None if border is None else page[0].pk if page else border
-    for entry in page:
-        entry.key = None if entry.key is None else bytes(entry.key)
     if ascending:
         return Entries(page[::-1], older=back, newer=onward, unfinished=stopped is not None)
     return Entries(page, older=onward, newer=back, unfinished=stopped is not None)
@@ -120,7 +118,6 @@ def read_entry(reader: AuditReader, *, entry_id: int) -> AuditEntry:
             "There is no such entry of the audit.",
             "It was older than the audit is kept, or is not yours to read.",
         )
-    entry.key = None if entry.key is None else bytes(entry.key)
     return entry
 
 
@@ -218,7 +215,11 @@ def _few(rows: QuerySet[AuditEntry], pattern: bytes) -> list[int] | None:
     if head.rstrip(b"\xff"):
         narrowed = narrowed.filter(head__lt=_next_after(head))
     found = list(narrowed.values_list("pk", "key")[: FEW + 1])
-    return None if len(found) > FEW else [pk for pk, key in found if matches(pattern, bytes(key))]
+    return (
+        None
+        if len(found) > FEW
+        else [pk for pk, key in found if key is not None and matches(pattern, bytes(key))]
+    )
 
 
 def _next_after(head: bytes) -> bytes:
@@ -241,7 +242,7 @@ def _go_through(
     return ids, None
 
 
-def _keys(rows: QuerySet[AuditEntry], ascending: bool) -> Iterator[tuple[int, bytes | None]]:
+def _keys(rows: QuerySet[AuditEntry], ascending: bool) -> Iterator[tuple[int, bytes | memoryview | None]]:
     step, narrowed = list(rows.values_list("pk", "key")[:STEP]), rows
     while step:
         yield from step

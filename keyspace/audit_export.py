@@ -63,8 +63,7 @@ def _each(rows: QuerySet[AuditEntry], pattern: bytes | None) -> Iterator[AuditEn
     step = list(rows.order_by("id")[:STEP])
     while step:
         for entry in step:
-            entry.key = None if entry.key is None else bytes(entry.key)
-            if pattern is None or matches(pattern, entry.key):
+            if pattern is None or matches(pattern, entry.name):
                 yield entry
         step = list(rows.filter(id__gt=step[-1].pk).order_by("id")[:STEP]) if len(step) == STEP else []
 
@@ -83,14 +82,14 @@ def _csv(parts: list[str]) -> str:
 
 def _json_line(entry: AuditEntry) -> str:
     facts = _facts(entry) | {"previous": entry.previous, "hash": entry.hash}
-    facts["key_hex"] = None if entry.key is None else entry.key.hex()
+    facts["key_hex"] = None if entry.name is None else entry.name.hex()
     return json.dumps(facts, ensure_ascii=False) + "\n"
 
 
 def _facts(entry: AuditEntry) -> dict[str, Any]:
     return {
         "id": entry.pk, "at": entry.at.isoformat(), "person": entry.person, "address": entry.address, "server": entry.server,
-        "db": entry.db, "operation": entry.operation, "key": None if entry.key is None else to_text(entry.key),
+        "db": entry.db, "operation": entry.operation, "key": None if entry.name is None else to_text(entry.name),
         "outcome": entry.outcome, "detail": entry.detail, "request_id": entry.request_id,
     }  # fmt: skip
 

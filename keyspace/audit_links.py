@@ -5,11 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Model
-
 from keyspace.models import AuditEntry, Backup, Job, TrashEntry
 
-LINKED: dict[str, type[Model]] = {
+LinkedModel = type[TrashEntry] | type[Job] | type[Backup]
+LINKED: dict[str, LinkedModel] = {
     "trash": TrashEntry, "newer_in_trash": TrashEntry, "job": Job, "restore": Job, "backup": Backup, "other": Backup,
 }  # fmt: skip
 """Facts of an entry that are the id of something."""
@@ -27,19 +26,19 @@ class Links:
 def links_of(entries: Iterable[AuditEntry]) -> list[Links]:
     """Of each entry in turn; three questions for all of them. Whether the person may open it, its own page decides."""
     asked = [_ids(entry.detail) for entry in entries]
-    there = {
+    there: dict[LinkedModel, set[uuid.UUID]] = {
         model: set(model._default_manager.filter(pk__in=[one[model] for one in asked if model in one]).values_list("pk", flat=True))
         for model in (TrashEntry, Job, Backup)
     }  # fmt: skip
 
-    def left(ids: dict[type[Model], uuid.UUID], model: type[Model]) -> uuid.UUID | None:
+    def left(ids: dict[LinkedModel, uuid.UUID], model: LinkedModel) -> uuid.UUID | None:
         return ids[model] if ids.get(model) in there[model] else None
 
     return [Links(left(ids, TrashEntry), left(ids, Job), left(ids, Backup)) for ids in asked]
 
 
-def _ids(detail: dict[str, Any]) -> dict[type[Model], uuid.UUID]:
-    found: dict[type[Model], uuid.UUID] = {}
+def _ids(detail: dict[str, Any]) -> dict[LinkedModel, uuid.UUID]:
+    found: dict[LinkedModel, uuid.UUID] = {}
     for name, model in LINKED.items():
         if model not in found and (number := _uuid(detail.get(name))):
             found[model] = number

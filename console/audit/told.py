@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from console.templatetags.format import _moment_of as moment_of
-from console.templatetags.format import duration_text, exact_text, number_text, size_text
+from console.templatetags.format import duration_text, exact_text, moment_of, number_text, size_text
 from keyspace.audit_links import LINKED
 
 SIZES = {"size", "bytes", "memory"}

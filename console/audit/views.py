@@ -69,7 +69,7 @@ def entry(request: HttpRequest, number: int) -> HttpResponse:
         "entry": found, "told": read_out(found.detail, briefly=False), "links": links_of([found])[0],
         "intact": found.digest() == found.hash,
         "verified": state.broken_at is None and found.pk <= state.whole_id, "chain": state,
-        "same_key": None if found.key is None else to_text(escape_glob(found.key)),
+        "same_key": None if found.name is None else to_text(escape_glob(found.name)),
         "back_url": reverse("audit") + (f"?{search}" if search else ""),
     }  # fmt: skip
     return render(request, "audit/entry.html", context)

@@ -89,7 +89,7 @@ def ago_text(seconds: float) -> str:
     return f"in {words}" if seconds < 0 else f"{words} ago"
 
 
-def _moment_of(value: datetime | float | int, unit: float) -> datetime:
+def moment_of(value: datetime | float | int, unit: float) -> datetime:
     """An aware datetime; a number counts `unit` seconds each since 1970."""
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
@@ -158,7 +158,7 @@ def ago(value: datetime | float | None) -> str | SafeString:
     """A relative time from a datetime or Unix seconds, refreshed by the page; the absolute time on hover."""
     if value is None:
         return NOTHING
-    when = _moment_of(value, 1)
+    when = moment_of(value, 1)
     words = ago_text(time.time() - when.timestamp())
     return format_html(
         '<time data-ago datetime="{}" title="{}">{}</time>', when.isoformat(), exact_text(when), words
@@ -170,7 +170,7 @@ def moment(value: datetime | float | None) -> str | SafeString:
     """An absolute time from a datetime or Unix milliseconds; the page shows it in the reader's own zone."""
     if value is None:
         return NOTHING
-    when = _moment_of(value, 0.001)
+    when = moment_of(value, 0.001)
     words = moment_text(when, datetime.now(UTC))
     return format_html(
         '<time data-moment datetime="{}" title="{}">{}</time>', when.isoformat(), exact_text(when), words
@@ -183,12 +183,12 @@ def ttl(ms: int | None, frozen_at: int | None = None) -> SafeString:
     if ms is None:
         return mark_safe('<span class="faint" title="no expiry">—</span>')
     if frozen_at is not None:
-        end = exact_text(_moment_of(frozen_at + ms, 0.001))
+        end = exact_text(moment_of(frozen_at + ms, 0.001))
         return mark_safe(f'<span title="as of the backup, until {end}">{life_text(ms)}</span>')
     ends = int(time.time() * 1000) + ms
     return mark_safe(  # numbers and our own words
         f'<time class="ttl{" ttl-short" if ms < 60_000 else ""}" data-expires-at="{ends}"'
-        f' title="expires {exact_text(_moment_of(ends, 0.001))}">{life_text(ms)}</time>'
+        f' title="expires {exact_text(moment_of(ends, 0.001))}">{life_text(ms)}</time>'
     )
 
 

@@ -56,9 +56,14 @@ class AuditEntry(models.Model):
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.person} {self.operation} {self.outcome}"
 
+    @property
+    def name(self) -> bytes | None:
+        """The key as bytes, whatever the database makes of them."""
+        return None if self.key is None else bytes(self.key)
+
     def digest(self) -> str:
         """The hash this entry should carry."""
-        key = None if self.key is None else bytes(self.key).hex()
+        key = None if self.name is None else self.name.hex()
         parts: list[Any] = [
             self.previous,
             self.at.isoformat(),

@@ -38,7 +38,7 @@ def write(connection_as):
 
 
 def found(reader, **wanted):
-    return [entry.key for entry in list_entries(reader, wanted=Filter(**wanted)).entries]
+    return [entry.name for entry in list_entries(reader, wanted=Filter(**wanted)).entries]
 
 
 @pytest.mark.parametrize("key", ODD)
@@ -79,7 +79,7 @@ def test_patterns_are_paged_both_ways(reader, write):
     first = list_entries(reader, wanted=wanted, count=3)
     second = list_entries(reader, wanted=wanted, count=3, before=first.older)
     third = list_entries(reader, wanted=wanted, count=3, before=second.older)
-    assert [entry.key for page in (first, second, third) for entry in page.entries] == [
+    assert [entry.name for page in (first, second, third) for entry in page.entries] == [
         b"k:%d" % number for number in range(6, -1, -1)
     ]
     assert (first.newer, third.older) == (None, None)
@@ -174,7 +174,7 @@ def test_an_admin_of_one_server_reads_what_was_done_there(two_servers):
 
 def test_an_entry_of_another_server_is_not_found(two_servers):
     reader, theirs, mine = two_servers
-    assert read_entry(reader, entry_id=mine).key == b"mine"
+    assert read_entry(reader, entry_id=mine).name == b"mine"
     with pytest.raises(NotFound):
         read_entry(reader, entry_id=theirs)
 

@@ -23,11 +23,12 @@ class Dump(NamedTuple):
 
 
 class Head(NamedTuple):
-    """One key without its value; `expires` as Dump has it, `type` as TYPE says it."""
+    """One key without its value; `expires` as Dump has it, `type` as TYPE says it, `encoding` as OBJECT ENCODING does ("": refused)."""
 
     name: bytes
     type: str
     expires: int | None
+    encoding: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,17 +100,25 @@ def read_heads(
         expiry = "PEXPIRETIME" if _knows(wire, "PEXPIRETIME") else "PTTL"
         for names in _pages(wire, selection, count):
             now = 0 if expiry == "PEXPIRETIME" else _clock(wire)
-            replies = wire.call_many(
-                [command for name in names for command in (("TYPE", name), (expiry, name))]
-            )
-            raise_refusal(replies)
-            page = [
-                Head(name, kind.decode(), None if left == -1 else left + now)
-                for name, kind, left in zip(names, replies[::2], replies[1::2], strict=True)
-                if kind != b"none" and left != -2
-            ]
+            page = _read_page_of_heads(wire, names, expiry, now)
             if page:
                 yield page
+
+
+def _read_page_of_heads(wire: Wire, names: list[bytes], expiry: str, now: int) -> list[Head]:
+    commands = [
+        command
+        for name in names
+        for command in (("TYPE", name), (expiry, name), ("OBJECT", "ENCODING", name))
+    ]
+    replies = wire.call_many(commands)
+    page = []
+    for name, kind, left, encoding in zip(names, replies[::3], replies[1::3], replies[2::3], strict=True):
+        raise_refusal([kind, left])
+        if kind != b"none" and left != -2:
+            told = encoding.decode() if isinstance(encoding, bytes) else ""
+            page.append(Head(name, kind.decode(), None if left == -1 else left + now, told))
+    return page
 
 
 def raise_refusal(replies: list[Any]) -> None:

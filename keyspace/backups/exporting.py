@@ -11,7 +11,8 @@ from keyspace.backups import dumps, store
 from keyspace.backups.archive import ArchiveWriter
 from keyspace.backups.readable import ReadableWriter
 from keyspace.backups.sources import Node, dbs_of, find_nodes, info_of, product_of
-from keyspace.backups.typed import read_typed
+from keyspace.backups.typed import TypedPiece, read_typed
+from keyspace.backups.typed_small import read_small
 from keyspace.encoding import to_text
 from keyspace.errors import Conflict
 from keyspace.jobs import Run
@@ -19,6 +20,7 @@ from keyspace.models import Backup
 from keyspace.servers import Client, endpoint_of, open_client
 
 _TRIES = 5
+_AT_ONCE = 200
 
 
 def export(run: Run, backup: Backup) -> None:
@@ -96,12 +98,22 @@ def without_secrets(rule: bytes | str) -> str:
 def _write_readable(reading: _Reading, header: dict[str, Any], part: store.Part) -> dict[int, int]:
     writer = ReadableWriter(part.write, header)
     for db, client in reading.dbs():
-        for page in dumps.read_heads(client, count=100):
-            for head in page:
-                _write_key(writer, client, db, head)
+        for page in dumps.read_heads(client, count=_AT_ONCE):
+            _write_page(writer, client, db, page)
             reading.tell(sum(writer.keys.values()))
     writer.finish()
     return writer.keys
+
+
+def _write_page(writer: ReadableWriter, client: Client, db: int, page: list[dumps.Head]) -> None:
+    """Small keys all at once, the others piece by piece."""
+    small = read_small(client, page)
+    for head in page:
+        piece = small.get(head.name)
+        if piece is None:
+            _write_key(writer, client, db, head)
+        else:
+            writer.add(TypedPiece(db, head.name, head.type, head.expires, 0, True, piece))
 
 
 def _write_key(writer: ReadableWriter, client: Client, db: int, head: dumps.Head) -> None:

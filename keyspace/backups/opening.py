@@ -18,12 +18,12 @@ from django.utils import timezone
 from keyspace.access import Actor, Permission
 from keyspace.backups import store
 from keyspace.backups.dumps import read_dumps
+from keyspace.backups.loading import load_export
 from keyspace.backups.moment import moment_of
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.releases import readers_of_export
 from keyspace.backups.restore import Policy, restore_pages
 from keyspace.backups.scratch import NotReadable, Scratch, remove_leftovers, start_scratch, watch_memory
-from keyspace.backups.verify import load_export
 from keyspace.children import birth_of, end_stranger
 from keyspace.errors import Conflict, Unavailable
 from keyspace.jobs import Run, job

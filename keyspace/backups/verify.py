@@ -2,35 +2,25 @@
 
 import hashlib
 import mmap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keyspace.backups import store
-from keyspace.backups.archive import ArchiveReader
 from keyspace.backups.bucket import CHUNK
-from keyspace.backups.dumps import Dump
+from keyspace.backups.loading import load_export
 from keyspace.backups.rdb import Damaged, RdbChecker, announced_counts
-from keyspace.backups.readable import read_readable
 from keyspace.backups.releases import readers_of_export
-from keyspace.backups.restore import Policy, restore_pages
-from keyspace.backups.restore_typed import write_typed
 from keyspace.backups.scratch import (
-    DATABASES,
     NotReadable,
-    Scratch,
     find_damage,
     start_scratch,
-    watch_memory,
 )
 from keyspace.backups.sealed import WrongKey
-from keyspace.backups.typed import TypedPiece
-from keyspace.encoding import to_text
 from keyspace.errors import NotFound
 from keyspace.models import Backup
-from keyspace.wire import Wire, open_wire
 
 State = Backup.State
 Progress = Callable[[int, int | None], None]
@@ -168,63 +158,3 @@ def _load_keys(stored: dict[str, Any], progress: Progress, *, distrust: bool) ->
             State.DAMAGED, "Damaged: another number of keys was loaded than the file says.", loaded
         )
     return Verdict(State.LOADED, "", loaded)
-
-
-@dataclass
-class Loaded:
-    """What an export said of itself as it was loaded: keys by db, of which `twice` came a second time (see `dumps.read_dumps`), and
-    how many values the server refused."""
-
-    keys: dict[int, int]
-    twice: int = 0
-    refused: int = 0
-
-
-def load_export(scratch: Scratch, stored: dict[str, Any], progress: Progress) -> Loaded:
-    """Fill an empty scratch server from an archive or a readable export. Raises Damaged, NotReadable."""
-
-    def tell(done: int) -> None:
-        watch_memory(scratch.process.pid)
-        progress(done, None)
-
-    with store.open_file(stored["name"]) as source:
-        if stored["name"].endswith(".jsonl.zst"):
-            return _load_readable(scratch, source, tell)
-        reader = ArchiveReader(source, size=stored["size"])
-        policy = Policy("skip", "original", expired=True, keep_past=True)
-        report = restore_pages(
-            scratch.client, _known_dbs(reader.pages()), policy, progress=lambda report: tell(reader.position)
-        )
-        return Loaded(reader.counts.keys, report.skipped, report.failed)
-
-
-def _known_dbs(pages: Iterable[tuple[int, list[Dump]]]) -> Iterator[tuple[int, list[Dump]]]:
-    for db, page in pages:
-        _check_db(db)
-        yield db, page
-
-
-def _check_db(db: int) -> None:
-    if not 0 <= db < DATABASES:
-        raise NotReadable(f"it has a db {db}, and a server here has {DATABASES}")
-
-
-def _load_readable(scratch: Scratch, source: Any, tell: Callable[[int], None]) -> Loaded:
-    loaded = Loaded({})
-    for first, pieces in read_readable(source):
-        _check_db(first.db)
-        loaded.keys[first.db] = loaded.keys.get(first.db, 0) + 1
-        with open_wire(scratch.client(first.db)) as wire:
-            loaded.twice += wire.call("EXISTS", first.name)
-            loaded.refused += _write(wire, first, pieces) is not None
-        tell(sum(loaded.keys.values()))
-    return loaded
-
-
-def _write(wire: Wire, first: TypedPiece, pieces: Iterable[TypedPiece]) -> str | None:
-    try:
-        return write_typed(wire, first.name, pieces, first.expires or 0, replace=True)
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise Damaged(
-            f"the key {to_text(first.name)[:80]} has a value that is not understood ({error})"
-        ) from None

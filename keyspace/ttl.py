@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import redis
 
-from keyspace import audit, trash
+from keyspace import audit
 from keyspace.access import Permission, performs
 from keyspace.encoding import to_text
+from keyspace.endings import fits, keep_ending
 from keyspace.errors import BadInput, Conflict, NotFound, Problem
-from keyspace.images import Weight, digest_of, preview_key, read_kind, take_image, weigh
-from keyspace.models import TrashEntry
 from keyspace.servers import Connection
 from keyspace.wire import Command
 
@@ -152,18 +151,13 @@ def set_ttl(
     return _change(connection, name, seen, change, field)
 
 
-def _weigh(connection: Connection, name: bytes) -> Weight:
-    return weigh(connection, connection.redis, name, read_kind(connection.redis, name))
-
-
 def _would_delete(connection: Connection, name: bytes, field: bytes | None) -> WouldDelete:
-    weight = _weigh(connection, name)
-    what, fits = ("key", weight.fits_trash) if field is None else ("field", weight.fits_edit)
+    kept = "It would go into the trash."
+    if not fits(connection, name, field):
+        kept = "It is too large for the trash, so there would be no way back."
     return WouldDelete(
-        f"This time has passed: the {what} would be deleted at once.",
-        "It would go into the trash. Confirm it, or choose a later time."
-        if fits
-        else "It is too large for the trash, so there would be no way back. Confirm it, or choose a later time.",
+        f"This time has passed: the {'key' if field is None else 'field'} would be deleted at once.",
+        f"{kept} Confirm it, or choose a later time.",
     )
 
 
@@ -205,15 +199,16 @@ def _change(
         before = _read(pipe, name, field)
         _compare(seen, before)
         step = step_of(before)
-        entry = _into_trash(connection, pipe, name, field) if step.ends else None
+        ending = keep_ending(connection, pipe, name, field) if step.ends else None
         pipe.multi()
         pipe.execute_command(*step.command)
-        pipe.execute_command(*(("DUMP", name) if entry else ("EXISTS", name)))
+        pipe.execute_command(*(ending.question(name) if ending else ("EXISTS", name)))
+        pipe.execute_command("EXISTS", name)
         try:
-            done, left = pipe.execute()
+            done, left, there = pipe.execute()
         except (redis.WatchError, redis.ResponseError) as error:
-            if entry:
-                entry.delete()
+            if ending:
+                ending.entry.delete()
             if isinstance(error, redis.ResponseError):
                 raise
             raise Conflict(
@@ -224,38 +219,13 @@ def _change(
     except NotFound:
         after = None
     kept = done in (0, [0])
-    led = _settle(entry, left, kept=kept)
-    told: dict[str, str] = ({} if field is None else {"field": to_text(field)[:200]}) | (
-        {"trash": led} if led else {}
-    )
-    audit.tell(ttl_before=before.ttl, ttl_after=after.ttl if after else None, gone=after is None, **told)
-    return Change(before, after, gone=after is None, kept=kept, entry=led)
-
-
-def _into_trash(
-    connection: Connection, pipe: redis.Redis, name: bytes, field: bytes | None
-) -> TrashEntry | None:
-    """What will be gone, kept before it goes: the key, or for a field the hash as it was. None where it does not fit."""
-    weight = _weigh(connection, name)
-    if not (weight.fits_trash if field is None else weight.fits_edit):
-        return None
-    image = take_image(connection, pipe, name, weight, preview_key(connection, name, weight))
-    if image is None:
-        return None
-    why = TrashEntry.Why.DELETED if field is None else TrashEntry.Why.EDITED
-    return trash.keep(connection, name, image, why=why, operation="set_ttl")
-
-
-def _settle(entry: TrashEntry | None, left: bytes | None, *, kept: bool) -> str | None:
-    """The entry's id; none where nothing was deleted. What the hash is without the field is what an undo will look for."""
-    if entry is None:
-        return None
-    if kept:
-        entry.delete()
-        return None
-    if left:
-        TrashEntry.objects.filter(pk=entry.pk).update(left=digest_of(left))
-    return str(entry.pk)
+    if ending and kept:
+        ending.entry.delete()
+    entry = ending.settle(left, gone=not there) if ending and not kept else None
+    told = {"field": to_text(field)[:200] if field is not None else None, "trash": entry}
+    audit.tell(ttl_before=before.ttl, ttl_after=after.ttl if after else None, gone=after is None)
+    audit.tell(**{fact: value for fact, value in told.items() if value is not None})
+    return Change(before, after, gone=after is None, kept=kept, entry=entry)
 
 
 def _compare(seen: Expiry | None, now: Expiry) -> None:

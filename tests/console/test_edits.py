@@ -14,6 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from console.keys import edit_forms, ttl_forms
+from keyspace import images
 from keyspace.encoding import key_id
 from keyspace.models import AuditEntry, Server, TrashEntry
 from keyspace.ttl import Expiry
@@ -406,10 +407,14 @@ def test_a_ttl_in_the_past_deletes_through_the_trash_and_is_undone(operator_clie
     assert redis.get(NAME) == b"\xff" and redis.execute_command("PEXPIRETIME", NAME) == at
 
 
-def test_a_field_whose_ttl_is_set_into_the_past_is_undone(operator_client, redis):
+@pytest.mark.parametrize("small", [True, False])
+def test_a_field_whose_ttl_is_set_into_the_past_is_undone(operator_client, redis, monkeypatch, small):
+    if not small:
+        monkeypatch.setattr(images, "EDITED_UP_TO", 0)
     redis.hset(NAME, mapping={b"f\xff": b"\xfe", "other": "1"})
     _, answer = set_into_the_past(operator_client, f"?field={key_id(b'f' + bytes([255]))}")
     assert redis.hkeys(NAME) == [b"other"] and TrashEntry.objects.get().why == "edited"
+    assert TrashEntry.objects.get().part is not small
     assert operator_client.post(told(answer)["toast"]["undo"]["url"], headers=HTMX).status_code == 200
     assert redis.hget(NAME, b"f\xff") == b"\xfe"
 

@@ -12,6 +12,7 @@ from keyspace.access import Actor, Permission
 from keyspace.backups import store, verify
 from keyspace.backups.alerts import tell_of
 from keyspace.backups.exporting import export
+from keyspace.backups.parts import DiskFull
 from keyspace.backups.preflight import refusals
 from keyspace.backups.pull import pull_rdb
 from keyspace.backups.rdb import Damaged
@@ -119,7 +120,7 @@ def tell_keys(run: Run, keys: int) -> None:
 def make(run: Run, backup: Backup) -> None:
     """Make and prove it in the running job. Raises what went wrong, after the row says so and nothing is left of it."""
     began = time.monotonic()
-    with _kept_in_order(backup):
+    with _kept_in_order(run, backup):
         _MAKERS[backup.kind](run, backup)
         backup.seconds = round(time.monotonic() - began, 2)
         backup.save()
@@ -130,11 +131,13 @@ def make(run: Run, backup: Backup) -> None:
 
 
 @contextmanager
-def _kept_in_order(backup: Backup) -> Iterator[None]:
+def _kept_in_order(run: Run, backup: Backup) -> Iterator[None]:
     """However it fails, nothing that looks like a backup is left, and the row says why."""
     try:
         yield
     except BaseException as error:
+        if isinstance(error, DiskFull):
+            _tell_missing(error, run.job, backup)
         store.remove_all(backup.pk)
         lost = isinstance(error, LostClaim)
         state = (
@@ -152,6 +155,13 @@ def _kept_in_order(backup: Backup) -> Iterator[None]:
                 "Nothing was kept; try again.",
             ) from error
         raise
+
+
+def _tell_missing(full: DiskFull, job: Job, backup: Backup) -> None:
+    """What is missing by the share that is done: bytes of a pull, keys of an export that took so many bytes."""
+    written = full.written + sum(stored["size"] for stored in backup.files)
+    if job.total and 0 < job.done < job.total:
+        full.tell_missing(written * (job.total - job.done) / job.done)
 
 
 def sentence_of(error: BaseException) -> str:

@@ -160,8 +160,22 @@ class Part:
 def disk_problem(error: OSError, written: int) -> Exception:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return error
-    return Unavailable(f"The disk of the backup store is full: after {written / 1e6:.1f} MB nothing more could be written.",
-                       "Free some space, or move the store; nothing of this backup was kept.")  # fmt: skip
+    return DiskFull(written)
+
+
+class DiskFull(Unavailable):
+    """`written` bytes of a file were written when the disk of the store was full."""
+
+    def __init__(self, written: int) -> None:
+        self.written = written
+        super().__init__(
+            f"The disk of the backup store is full: after {written / 1e6:.1f} MB nothing more could be written.",
+            "Free some space, or move the store; nothing of this backup was kept.",
+        )
+
+    def tell_missing(self, missing: float) -> None:
+        """How many bytes more, about, would have been needed."""
+        self.sentence = f"{self.sentence} About {max(missing / 1e6, 0.1):.1f} MB more are needed."
 
 
 def create_locked(path: Path) -> IO[bytes]:

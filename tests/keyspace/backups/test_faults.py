@@ -1,6 +1,7 @@
 """What goes wrong: damage, kills, a full disk, hostile files. Nothing broken is ever called whole, and nothing is left over."""
 
 import random
+import re
 import struct
 import threading
 import time
@@ -160,25 +161,31 @@ def test_cancel_a_pull(
     assert left_over() == []
 
 
-def test_a_full_disk_fails_clean(
-    redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["pull", "export"])
+def test_a_full_disk_fails_clean_and_says_how_much_is_missing(
+    kind: str, redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(redis, many=500)
+    redis.config_set("rdbcompression", "no")
+    redis.execute_command("DEBUG", "POPULATE", 60_000, "key", 200)
     written = store.Part._write_all
+    room = 6_000_000 if kind == "pull" else 500_000
 
     def write(part: store.Part, view: memoryview) -> None:
-        if part.size > 20_000:
+        if part.size > room:
             raise OSError(28, "No space left on device")
         written(part, view)
 
     monkeypatch.setattr(store.Part, "_write_all", write)
-    for kind in ("pull", "export"):
-        backup = making.begin_backup(connection_as("admin"), kind)
-        job_worker.run_job(backup.job.pk)  # type: ignore[union-attr]
-        backup.refresh_from_db()
-        assert backup.state == "failed"
-        assert "disk of the backup store is full" in backup.state_note
-        assert left_over() == []
+    backup = making.begin_backup(connection_as("admin"), kind)
+    job_worker.run_job(backup.job.pk)  # type: ignore[union-attr]
+    backup.refresh_from_db()
+    assert backup.state == "failed"
+    assert "disk of the backup store is full" in backup.state_note
+    missing = re.search(r"About ([0-9.]+) MB more are needed", backup.state_note)
+    assert missing, backup.state_note
+    assert 0 < float(missing[1]) < 60
+    assert left_over() == []
+    redis.config_set("rdbcompression", "yes")
 
 
 def test_an_interrupted_backup_is_marked_and_its_parts_removed(connection_as: Callable[..., Any]) -> None:

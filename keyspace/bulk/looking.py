@@ -120,6 +120,7 @@ def _look(run: Run) -> dict[str, Any]:
                 done = min(looked, run.job.total or looked)
                 run.report(done=done, phase=f"looking: {look.count} keys chosen so far")
             pace.after(len(page.names))
+    run.job.done = run.job.total or looked
     compared = {"copy": comparer.as_dict()} if comparer else {}
     return look.as_dict() | compared | {"seconds": round(time.monotonic() - began, 2)}
 

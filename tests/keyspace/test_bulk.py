@@ -87,7 +87,9 @@ def wait_for(job: Job, holds: Callable[[Job], bool], seconds: float = 10) -> Non
 def test_a_dry_run_counts_and_changes_nothing(redis: Any, connection_as: Any) -> None:
     fill(redis)
     redis.set("s:large", b"x" * 100_000)
-    found = look(connection_as("admin")).result
+    job = look(connection_as("admin"))
+    found = job.result
+    assert job.done == job.total == 303
     assert (found["count"], found["of"], found["without_ttl"]) == (302, 303, 202)
     assert found["memory"] > 100_000 and found["measured"] == 302
     assert len(found["examples"]) == 20 and len({each["id"] for each in found["examples"]}) == 20

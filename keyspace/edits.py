@@ -90,8 +90,7 @@ def open_edit(connection: Connection, name: bytes, *, edit: Edit, reveal: str | 
     if edit.element and subject.value is None and not subject.shape:
         raise NotFound("It is gone meanwhile: it expired or was deleted.", "Reload the key.")
     small = weigh(connection, connection.redis, name, kind).fits_edit
-    undoable = small or type(edit).part is not Edit.part
-    return Opened(kind, subject, subject.digest(kind), hidden, undoable)
+    return Opened(kind, subject, subject.digest(kind), hidden, small or edit.has_part())
 
 
 def _check_type(pipe: redis.Redis, name: bytes, kind: str) -> None:

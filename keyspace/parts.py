@@ -27,9 +27,9 @@ class PartChanged(Conflict):
 
 def take_part(edit: Edit, pipe: redis.Redis, name: bytes, weight: Weight) -> Image | None:
     """What `edit` is about to change, read while the key is watched; None where it changes more than a part, or one too large."""
-    ask = edit.part(name)
-    if ask is None:
+    if not edit.has_part():
         return None
+    ask = edit.part(name)
     held = pipe.execute_command(*ask)
     payload = _pack(ask, edit.put_back(name, held))
     if len(payload) > MOST:

@@ -88,10 +88,14 @@ class Edit(forms.Form):
         """Queue the commands. `before` has the subject's value; the first answer is what `sentence` and `facts` go by."""
         raise NotImplementedError
 
-    def part(self, name: bytes) -> Command | None:
-        """The one question that tells all this changes, so that it can be undone in a collection too large to be kept whole; None where
-        there is none. Asked after `read_subject`."""
-        return None
+    def has_part(self) -> bool:
+        """Whether one question tells all that this changes, so that it can be undone in a collection too large to be kept whole. Asked
+        after `read_subject`, also of a form that nobody has filled in."""
+        return type(self).part is not Edit.part
+
+    def part(self, name: bytes) -> Command:
+        """That question."""
+        raise NotImplementedError
 
     def put_back(self, name: bytes, held: Any) -> list[Command]:
         """The commands after which `part` answers `held` again."""

@@ -28,7 +28,7 @@ class _OneField(Edit):
     def field_name(self) -> bytes:
         return self.element_name()
 
-    def part(self, name: bytes) -> Command | None:
+    def part(self, name: bytes) -> Command:
         return ("HGET", name, self.field_name())
 
     def put_back(self, name: bytes, held: Any) -> list[Command]:
@@ -45,8 +45,8 @@ class _OfField(_OneField):
     too_long = False
     """Whether its value is longer than is read at once."""
 
-    def part(self, name: bytes) -> Command | None:
-        return None if self.too_long else super().part(name)
+    def has_part(self) -> bool:
+        return not self.too_long
 
     def read_subject(self, pipe: redis.Redis, name: bytes) -> Subject:
         field = self.element_name()

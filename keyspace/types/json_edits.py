@@ -11,6 +11,7 @@ from keyspace.errors import BadInput, TooLarge
 from keyspace.types.bounds import WHOLE
 from keyspace.types.editing import Edit, ScoreField, Subject, ValueEdit
 from keyspace.types.json_paths import parse_path, path_text
+from keyspace.wire import Command
 
 
 class _OfPath(Edit):
@@ -36,6 +37,15 @@ class _OfPath(Edit):
                 "This part of the document is larger than can be edited here.", "Open it part by part."
             )
         return Subject(text[1:-1])
+
+    def part(self, name: bytes) -> Command:
+        return ("JSON.GET", name, self.path())
+
+    def put_back(self, name: bytes, held: Any) -> list[Command]:
+        text = held.encode() if isinstance(held, str) else held
+        if not text or text == b"[]":
+            return [("JSON.DEL", name, self.path())]
+        return [("JSON.SET", name, self.path(), text[1:-1])]
 
     def facts(self, answers: list[Any]) -> dict[str, Any]:
         return {"path": self.path()[:200]}
@@ -64,13 +74,25 @@ class AddKey(ValueEdit, _OfPath):
             raise BadInput("Only an object or an array takes more values.", "Edit this value itself.")
         return Subject(self.into.encode())
 
+    def has_part(self) -> bool:
+        """The new key of an object; what an array is without its new end is not told by one question."""
+        return self.into == "object"
+
+    def part(self, name: bytes) -> Command:
+        return ("JSON.GET", name, self._new_path())
+
+    def put_back(self, name: bytes, held: Any) -> list[Command]:
+        return [("JSON.DEL", name, self._new_path())]
+
+    def _new_path(self) -> str:
+        return path_text((*parse_path(self.address), self.cleaned_data["key"]))
+
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         value = as_json(self)
         if self.into == "array":
             pipe.execute_command("JSON.ARRAPPEND", name, self.path(), value)
         else:
-            path = path_text((*parse_path(self.address), self.cleaned_data["key"]))
-            pipe.execute_command("JSON.SET", name, path, value, "NX")
+            pipe.execute_command("JSON.SET", name, self._new_path(), value, "NX")
 
 
 class IncrementPath(_OfPath):
@@ -90,6 +112,10 @@ class DeletePath(_OfPath):
         "Deleted a part of",
         True,
     )
+
+    def has_part(self) -> bool:
+        """Into an array nothing is put back by its path: the others have moved up."""
+        return isinstance((parse_path(self.address) or (0,))[-1], str)
 
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         pipe.execute_command("JSON.DEL", name, self.path())

@@ -72,14 +72,18 @@ class _OfElement(Edit):
         return mark
 
 
-class SetElement(ValueEdit, _OfElement):
-    slug, label, reveals = "list-set", "Edit", True
+class _ReplaceElement(_OfElement):
+    """Something else in the same place."""
 
-    def part(self, name: bytes) -> Command | None:
+    def part(self, name: bytes) -> Command:
         return ("LINDEX", name, self.index())
 
     def put_back(self, name: bytes, held: Any) -> list[Command]:
         return [("LSET", name, self.index(), held)]
+
+
+class SetElement(ValueEdit, _ReplaceElement):
+    slug, label, reveals = "list-set", "Edit", True
 
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         data = self.new_bytes()
@@ -90,7 +94,7 @@ class SetElement(ValueEdit, _OfElement):
         return {"index": self.index(), "length_after": self.written}
 
 
-class UploadElement(FileEdit, _OfElement):
+class UploadElement(FileEdit, _ReplaceElement):
     slug, label, icon, act, done = (
         "list-upload",
         "Replace by a file",

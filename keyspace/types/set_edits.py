@@ -15,8 +15,11 @@ class _Members(Edit):
     def members_changed(self) -> list[bytes]:
         raise NotImplementedError
 
-    def part(self, name: bytes) -> Command | None:
-        return ("SMISMEMBER", name, *self.members_changed()) if self.supports("SMISMEMBER") else None
+    def has_part(self) -> bool:
+        return self.supports("SMISMEMBER")
+
+    def part(self, name: bytes) -> Command:
+        return ("SMISMEMBER", name, *self.members_changed())
 
     def put_back(self, name: bytes, held: Any) -> list[Command]:
         were = list(zip(self.members_changed(), held, strict=True))

@@ -18,7 +18,7 @@ class _OneScored(Edit):
     def member_name(self) -> bytes:
         return self.element_name()
 
-    def part(self, name: bytes) -> Command | None:
+    def part(self, name: bytes) -> Command:
         return ("ZSCORE", name, self.member_name())
 
     def put_back(self, name: bytes, held: Any) -> list[Command]:

@@ -1,5 +1,6 @@
 """Edits: each type is changed, conflicts are refused, TTLs stay, what was there comes back; on every generation."""
 
+import json
 import time
 import uuid
 
@@ -470,6 +471,27 @@ def test_json_by_path(any_json):
     assert b"1,[2]" in str(json_redis.execute_command("JSON.GET", NAME)).encode()
     with pytest.raises(BadInput, match="not JSON"):
         run(connection, "json-set", "$", value="{")
+
+
+@pytest.mark.parametrize(
+    ("slug", "element", "typed"),
+    [
+        ("json-set", '$["a"]["b"]', {"value": '[1,"\\u00e9"]'}),
+        ("json-add", '$["a"]', {"key": 'x"y', "value": "null"}),
+        ("json-increment", '$["a"]["b"]', {"by": "0.5"}),
+        ("json-delete", '$["a"]["l"]', {}),
+    ],
+)
+def test_a_part_of_a_large_document_is_undone(any_json, monkeypatch, slug, element, typed):
+    monkeypatch.setattr(images, "EDITED_UP_TO", 0)
+    connection, client = any_json
+    before = '{"a":{"b":1,"l":[1,{"c":null}]},"other":"é"}'
+    client.execute_command("JSON.SET", NAME, "$", before)
+    done = run(connection, slug, element, **typed)
+    assert json.loads(client.execute_command("JSON.GET", NAME)) != json.loads(before)
+    assert TrashEntry.objects.get().part
+    trash.undo_change(connection, NAME, entry_id=uuid.UUID(done.entry))
+    assert json.loads(client.execute_command("JSON.GET", NAME)) == json.loads(before)
 
 
 def test_json_that_changed_meanwhile_is_not_written_over(any_json):

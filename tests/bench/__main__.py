@@ -21,6 +21,8 @@ AT_MOST = {
     "page_http": 4.0,
     "edit_http": 2.0,
     "pull": 1.3,
+    "pull_memory": 1.0,
+    "compare_memory": 1.0,
     "export": 1.5,
     "restore": 1.4,
     "verify": 1.3,

@@ -63,11 +63,11 @@ def _once(request: HttpRequest) -> str | None:
 def backup(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
     connection = connect(request, server)
     found = services.get_backup(connection, backup_id=str(backup_id))
-    others = [other for other in get_backups(connection).backups if other.has_files and other.pk != found.pk][
-        :50
-    ]
-    context = _page(connection) | {
-        "backup": found, "others": others, "opened": OpenBackup.objects.filter(backup=found).select_related("row").first(),
+    context = _page(connection)
+    others = [other for other in context["page"].backups if other.has_files and other.pk != found.pk]
+    context |= {
+        "backup": found, "others": others[:50], "last_verified": services.is_last_verified(found),
+        "opened": OpenBackup.objects.filter(backup=found).select_related("row").first(),
     }  # fmt: skip
     return render(request, "backups/backup.html", context)
 

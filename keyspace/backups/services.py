@@ -102,6 +102,12 @@ def with_files(connection: Connection, backup_id: str) -> Backup:
     return backup
 
 
+def is_last_verified(backup: Backup) -> bool:
+    """Whether the server would have no verified backup without it: then it stays."""
+    verified = Backup.objects.filter(server=backup.server, state=State.LOADED)
+    return backup.state == State.LOADED and not verified.exclude(pk=backup.pk).exists()
+
+
 @performs(Permission.BACK_UP)
 def delete_backup(connection: Connection, *, backup_id: str) -> None:
     """Remove its files and its row; refused while it is used, and for the last verified one while a schedule relies on it."""
@@ -113,10 +119,7 @@ def delete_backup(connection: Connection, *, backup_id: str) -> None:
         raise Conflict("This backup is open.", "Close it first.")
     if str(backup.pk) in in_use():
         raise Conflict("A job reads this backup.", "Wait until it is done, or cancel it.")
-    if (
-        backup.state == State.LOADED
-        and not Backup.objects.filter(server=backup.server, state=State.LOADED).exclude(pk=backup.pk).exists()
-    ):
+    if is_last_verified(backup):
         raise Conflict(
             "This is the last verified backup of the server; it stays.", "Make and verify another one first."
         )

@@ -11,7 +11,7 @@ from typing import Any
 from keyspace.backups import store
 from keyspace.backups.bucket import CHUNK
 from keyspace.backups.loading import load_export
-from keyspace.backups.rdb import Damaged, RdbChecker, announced_counts
+from keyspace.backups.rdb import FOOT_BYTES, Damaged, RdbChecker, announced_counts
 from keyspace.backups.releases import readers_of_export
 from keyspace.backups.scratch import (
     NotReadable,
@@ -115,8 +115,7 @@ def _verify_rdb(path: Path, stored: dict[str, Any], progress: Progress, *, distr
                 path, progress=progress, used_memory=stored.get("used_memory", 0), distrust=distrust
             )
         except Damaged as error:
-            checked.result()  # says better what is wrong, where it sees it
-            raise Damaged(error.reason, find_damage(path)) from None
+            raise _located(path, checked.exception() or error) from None
         except NotReadable:
             checked.result()
             raise
@@ -124,6 +123,16 @@ def _verify_rdb(path: Path, stored: dict[str, Any], progress: Progress, *, distr
             checked.result()
             counts = scratch.counts()
     return _compare(path, counts)
+
+
+def _located(path: Path, error: BaseException) -> BaseException:
+    """What is wrong, in the words of who sees it best, and where the server's own checker stumbles; the end of the file is no place."""
+    if not isinstance(error, Damaged) or error.offset is not None:
+        return error
+    where = find_damage(path)
+    return Damaged(
+        error.reason, where if where is not None and where < path.stat().st_size - FOOT_BYTES else None
+    )
 
 
 def _compare(path: Path, counts: dict[int, tuple[int, int]]) -> Verdict:

@@ -319,6 +319,10 @@ def test_upload(backup: Backup, admin_client: Client) -> None:
 
 
 def test_delete_keeps_the_last_verified(backup: Backup, admin_client: Client) -> None:
+    assert (
+        "The last verified backup of a server stays"
+        in admin_client.get(address("backup", backup)).content.decode()
+    )
     refused = admin_client.post(address("backup_delete", backup))
     assert refused.status_code == 409
     admin_client.post(reverse("backups_start", args=["test"]), {"kind": "export"})

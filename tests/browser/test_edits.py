@@ -190,6 +190,25 @@ def test_delete_undo_and_the_trash_page(console, signed_in, operator, redis):
     assert redis.get("session:1") == b"secret"
 
 
+def test_a_ttl_in_the_past_asks_deletes_and_is_undone(console, signed_in, operator, redis):
+    redis.set("session:1", "secret", ex=4000)
+    page = signed_in(operator)
+    open_key(console, page, b"session:1")
+    page.keyboard.press("t")
+    page.locator("#_ttl label", has_text="at a time").click()
+    page.get_by_label("Date and time").fill("2001-01-01T00:00")
+    expect(page.locator("[data-ttl-preview]")).to_contain_text("this time has passed")
+    page.get_by_role("button", name="Set TTL").last.click()
+    expect(page.locator("#_ttl [role=alert]")).to_contain_text("It would go into the trash")
+    page.get_by_label("Yes, delete the key").check()
+    page.get_by_role("button", name="Set TTL").last.click()
+    expect(page.locator("#_pane")).to_contain_text("There is no key session:1")
+    assert not redis.exists("session:1")
+    page.locator("#toasts").get_by_role("button", name="Undo").click()
+    expect(page.locator("#_value_page")).to_contain_text("secret")
+    assert redis.ttl("session:1") > 3900
+
+
 def test_a_new_key_opens_and_a_rename_follows_it(console, signed_in, operator, redis):
     page = signed_in(operator)
     page.goto(console.url(f"{KEYS}?view=list"))

@@ -94,8 +94,21 @@ def _primary(run: Run, backup: Backup, offer: Offer) -> Iterator[Primary]:
 
 def _place(run: Run, offer: Offer) -> tuple[str, str, int]:
     """(our own address, the one that the target is told, port)."""
-    host, port = parse_place(run.params["reach"]) if run.params.get("reach") else (offer.host, 0)
-    return offer.host, host, port
+    if not run.params.get("reach"):
+        return offer.host, offer.host, 0
+    host, port = parse_place(run.params["reach"])
+    return _own_address(host) or offer.host, host, port
+
+
+def _own_address(host: str) -> str:
+    """The address, where it is one of this machine; "" where it is, say, that of a gateway before it."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(found[0]) as probe:
+            probe.bind(found[4])
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""
 
 
 def _listen(scratch: Scratch, own: str, host: str, port: int) -> Primary:

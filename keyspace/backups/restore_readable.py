@@ -28,9 +28,9 @@ def restore_readable(
     to_db: int | None,
     progress: Callable[[Report], None],
     back: Callable[[int], WayBack],
-) -> Report:
+    report: Report,
+) -> None:
     """What is there is overwritten without a look at its value: it differs, or it does no harm."""
-    report = Report()
     for stored in backup.files:
         with store.open_file(stored["name"]) as source:
             for first, pieces in read_readable(source):
@@ -43,7 +43,6 @@ def restore_readable(
                 into = first.db if to_db is None else to_db
                 _restore_key(target, into, key, pieces, policy, report, back(into))
                 progress(report)
-    return report
 
 
 def _restore_key(

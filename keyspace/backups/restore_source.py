@@ -63,6 +63,7 @@ class Source:
     pages: Pages
     typed: Callable[[int, Dump], Iterable[TypedPiece]]
     functions: Callable[[], bytes | None] = lambda: None
+    function_code: Callable[[], list[bytes]] = list
 
 
 @contextmanager
@@ -75,14 +76,16 @@ def source_of(
         if name.endswith(".ksarch"):
             lazily, libraries = LazyScratch(stack), list[bytes]()
             yield Source(
-                _archive_pages(backup, wanted, libraries), lazily.typed, lambda: next(iter(libraries), None)
-            )
+                _archive_pages(backup, wanted, libraries), lazily.typed, lambda: next(iter(libraries), None),
+                lambda: lazily.function_code(libraries[0]),
+            )  # fmt: skip
             return
         client = stack.enter_context(reading(backup, progress))
         yield Source(
             _server_pages(client, wanted),
             lambda db, dump: _typed(client(db), db, dump),
             lambda: _dump_functions(client(0)),
+            lambda: code_of(client(0)),
         )
 
 
@@ -91,6 +94,13 @@ def _dump_functions(client: Client) -> bytes | None:
         return cast("bytes | None", client.execute_command("FUNCTION", "DUMP"))
     except redis.ResponseError:
         return None
+
+
+def code_of(client: Client) -> list[bytes]:
+    """The code of each library of a server."""
+    rows: list[Any] = client.execute_command("FUNCTION", "LIST", "WITHCODE")
+    pairs = [row if isinstance(row, dict) else dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
+    return [pair[b"library_code"] for pair in pairs]
 
 
 def _server_pages(client: Callable[[int], Client], wanted: Wanted) -> Pages:
@@ -139,13 +149,26 @@ class LazyScratch:
         self._stack = stack
         self._client: Client | None = None
 
+    def _reader_of(self, payload: bytes) -> Client:
+        if self._client is None:
+            able = readers_of(payload_version(payload))
+            self._client = self._stack.enter_context(start_scratch(frozen=False, among=able)).client(0)
+        return self._client
+
     def typed(self, db: int, dump: Dump) -> Iterable[TypedPiece]:
         try:
-            if self._client is None:
-                able = readers_of(payload_version(dump.payload))
-                self._client = self._stack.enter_context(start_scratch(frozen=False, among=able)).client(0)
-            self._client.flushdb()
-            self._client.restore(dump.name, 0, dump.payload)
+            client = self._reader_of(dump.payload)
+            client.flushdb()
+            client.restore(dump.name, 0, dump.payload)
         except (redis.ResponseError, NotReadable):
             return []
-        return _typed(self._client, db, dump)
+        return _typed(client, db, dump)
+
+    def function_code(self, libraries: bytes) -> list[bytes]:
+        """The code in a dump of function libraries."""
+        try:
+            client = self._reader_of(libraries)
+            client.execute_command("FUNCTION", "RESTORE", libraries, "FLUSH")
+        except (redis.ResponseError, NotReadable):
+            return []
+        return code_of(client)

@@ -1,4 +1,4 @@
-"""Undo of a restore or an import: its new keys go, what it overwrote comes back from the trash; each only if it is still as the restore left it."""
+"""Undo of a restore or an import: new keys go, what was overwritten comes back from the trash; each if it still is as it was left."""
 
 import time
 from collections import Counter

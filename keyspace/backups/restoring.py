@@ -15,6 +15,7 @@ from keyspace.backups.rdb import Damaged
 from keyspace.backups.restore import Policy, Report, restore_pages
 from keyspace.backups.restore_alike import Likeness
 from keyspace.backups.restore_back import TrashBack
+from keyspace.backups.restore_functions import restore_functions
 from keyspace.backups.restore_primary import restore_as_primary
 from keyspace.backups.restore_readable import restore_readable
 from keyspace.backups.restore_source import Source, Wanted, source_of, wanted_of
@@ -107,18 +108,19 @@ def _restore(run: Run, backup: Backup, connection: Connection, told: dict[str, A
     if dry and params.get("empty"):
         told["there"] = {str(db): count for db, count in target.counts().items()}
 
+    report = Report()
+
     def progress(report: Report) -> None:
-        told.update(report.as_dict())
         run.report(done=report.looked, total=total, phase="comparing" if dry else "restoring")
 
     try:
         if backup.kind == Backup.Kind.READABLE and backup.state != Backup.State.LOADED and not dry:
             way = back or TrashBack(run, connection)
-            report = restore_readable(backup, wanted, target, policy, params.get("to_db"), progress, way.at)
+            restore_readable(backup, wanted, target, policy, params.get("to_db"), progress, way.at, report)
         else:
-            report = _restore_from_source(run, backup, target, policy, back, progress, told)
-        told.update(report.as_dict())
+            _restore_from_source(run, backup, target, policy, back, progress, told, report)
     finally:
+        told.update(report.as_dict())
         if back is not None and not dry:
             told["undo"] = back.summary()
     if params.get("empty") and not dry:
@@ -127,8 +129,8 @@ def _restore(run: Run, backup: Backup, connection: Connection, told: dict[str, A
 
 def _restore_from_source(
     run: Run, backup: Backup, target: Target, policy: Policy, back: TrashBack | None, progress: Callable[[Report], None],
-    told: dict[str, Any],
-) -> Report:  # fmt: skip
+    told: dict[str, Any], report: Report,
+) -> None:  # fmt: skip
     wanted, dry, to_db = wanted_of(run.params), bool(run.params.get("dry")), run.params.get("to_db")
 
     def loading(done: int, size: int | None) -> None:
@@ -137,16 +139,15 @@ def _restore_from_source(
     with source_of(backup, wanted, loading) as source:
         run.report(done=0, total=_total(backup, wanted), unit="keys")
         fitting = _Fitting(source) if dry else None
-        report = restore_pages(
+        restore_pages(
             target.client, target.pages(source.pages), policy, progress=progress, dry=dry, to_db=to_db,
             fallback=source.typed, back=back.at if back else None, alike=Likeness(source, target).alike,
-            look=fitting.look if fitting else None,
+            look=fitting.look if fitting else None, report=report,
         )  # fmt: skip
         if fitting is not None:
             told |= fitting.result
         elif wanted.everything:
-            told["functions"] = _restore_functions(target, source, policy)
-    return report
+            told["functions"] = restore_functions(target, source, emptied=bool(run.params.get("empty")))
 
 
 class _Fitting:
@@ -167,20 +168,6 @@ class _Fitting:
     def result(self) -> dict[str, Any]:
         fit = self._fit.as_dict() if self._fit else {"counts": {}, "examples": {}}
         return {"fit": fit, "incompatible": sum(fit["counts"].values())}
-
-
-def _restore_functions(target: Target, source: Source, policy: Policy) -> str:
-    """The function libraries, on every primary; in words what came of it."""
-    libraries = source.functions()
-    if not libraries or len(libraries) <= 10:  # an empty dump is version and checksum
-        return ""
-    way = "APPEND" if policy.existing == "skip" else "REPLACE"
-    try:
-        for client in target.primaries():
-            client.execute_command("FUNCTION", "RESTORE", libraries, way)
-    except redis.ResponseError as error:
-        return f"The function libraries were not restored: {error}."
-    return "The function libraries were restored."
 
 
 def _make_room(run: Run, connection: Connection) -> str:

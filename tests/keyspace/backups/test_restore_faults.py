@@ -12,10 +12,10 @@ from django.conf import settings as django_settings
 from django.db import connection as database
 
 from keyspace import job_worker
-from keyspace.backups import restore_services, restoring, store
+from keyspace.backups import restore_back, restore_services, store
 from keyspace.backups.restore_services import RestoreOrder
 from keyspace.errors import Unavailable
-from keyspace.jobs import restart_job
+from keyspace.jobs import cancel_job, restart_job
 from keyspace.models import Backup, Job, MadeKey, TrashEntry
 from tests.keyspace.backups.test_killed import ROOT, WORK
 from tests.keyspace.backups.test_restore_undo import take_back
@@ -48,14 +48,16 @@ def test_target_killed_and_started_again(
         client.execute_command("DEBUG", "POPULATE", KEYS, "k", 10)
         backup = back_up(connection, "export")
         client.flushall()
-    told = restoring.Report.as_dict
+    wrote, counted = restore_back.TrashBack.wrote, []
 
-    def kill(report: Any) -> Any:
-        if KEYS * share <= report.restored < KEYS and server.process.poll() is None:
+    def kill(back: Any, written: Any) -> None:
+        wrote(back, written)
+        counted.append(len(written))
+        if KEYS * share <= sum(counted) < KEYS and server.process.poll() is None:
             server.kill()
-        return told(report)
 
-    monkeypatch.setattr(restoring.Report, "as_dict", kill)
+    monkeypatch.setattr(restore_back.TrashBack, "wrote", kill)
+    monkeypatch.setattr("keyspace.backups.restore._BATCH", 50)
     job = finish(start(connection, backup))
     assert job.state == "failed"
     assert share * KEYS <= job.result["restored"] < KEYS
@@ -110,6 +112,36 @@ def test_console_killed(
         ) == 1
         assert take_back(connection, job).result["counts"]["put_back"] == 1
         assert client.get("theirs") == b"before"
+
+
+def test_cancelled_and_undone(
+    redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled within a second; what was put back until then can be taken back, or gone on with."""
+    redis.execute_command("DEBUG", "POPULATE", 5000, "k", 10)
+    connection = connection_as("admin")
+    backup = back_up(connection, "export")
+    redis.flushall()
+    job = start(connection, backup)
+    wrote = restore_back.TrashBack.wrote
+
+    def cancel(back: Any, written: Any) -> None:
+        wrote(back, written)
+        if not job.wants_cancel:
+            cancel_job(connection.actor, job.pk)
+            job.refresh_from_db()
+        time.sleep(0.1)
+
+    monkeypatch.setattr(restore_back.TrashBack, "wrote", cancel)
+    assert finish(job).state == "cancelled"
+    done = redis.dbsize()
+    assert 0 < done < 5000
+    assert job.result["undo"]["new"] == done
+    monkeypatch.undo()
+    assert take_back(connection, job).result["counts"] == {"removed": done}
+    restart_job(connection.actor, job.pk)
+    assert finish(job).state == "done"
+    assert redis.dbsize() == 5000
 
 
 def test_a_target_whose_memory_is_full(redis: Any, connection_as: Callable[..., Any]) -> None:

@@ -201,9 +201,9 @@ def test_a_target_that_does_not_reach_us_is_as_it_was(
     connection = connection_as("admin")
     backup = back_up(connection, "pull")
     redis.set("b", 1)
-    job = copy(connection, backup, reach="127.0.0.9:1")
+    job = copy(connection, backup, reach="192.0.2.1:7400")
     assert job.state == "failed"
-    assert "does not copy from 127.0.0.9:1" in job.problem
+    assert "does not copy from 192.0.2.1:7400" in job.problem
     assert restore_primary.AS_IT_WAS in job.problem
     assert job.result["safety"]
     assert sorted(redis.keys()) == [b"a", b"b"]
@@ -247,6 +247,24 @@ def test_a_primary_that_ends_half_way_is_said_and_the_safety_backup_helps(
     safety = Backup.objects.get(pk=job.result["safety"])
     assert copy(connection, safety).state == "done"
     assert redis.keys() == [b"mine"]
+
+
+def test_the_address_is_said_where_ours_is_not_the_one(
+    redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis.set("a", 1)
+    connection = connection_as("admin")
+    backup = back_up(connection, "pull")
+    listen, places = restore_primary._listen, []
+
+    def look(*given: Any) -> Any:
+        places.append(given[1:])
+        return listen(*given)
+
+    monkeypatch.setattr(restore_primary, "_listen", look)
+    for reach in ("127.0.0.9", "localhost"):
+        assert copy(connection, backup, reach=reach).state == "done"
+    assert places == [("127.0.0.9", "127.0.0.9", 0), ("127.0.0.1", "localhost", 0)]
 
 
 def test_after_kill_9_of_the_console_the_target_is_put_right_and_the_copy_made(

@@ -248,19 +248,33 @@ def test_the_last_verified_backup_stays(redis: Any, connection_as: Callable[...,
 
 
 @pytest.mark.parametrize("kind", ["pull", "export"])
-def test_function_libraries_come_back(kind: str, redis: Any, connection_as: Callable[..., Any]) -> None:
-    redis.function_load("#!lua name=lib\nredis.register_function('one', function() return 1 end)")
-    redis.set("a", 1)
-    connection = connection_as("admin")
-    backup = back_up(connection, kind)
-    redis.function_flush()
-    redis.flushall()
-    job = restore(connection, backup)
-    assert job.result["functions"] == "The function libraries were restored."
-    assert redis.fcall("one", 0) == 1
-    again = restore(connection, backup)
-    assert "already exists" in again.result["functions"]
-    redis.function_flush()
+def test_function_libraries_come_back(
+    kind: str, any_server: RunningServer, make_server: Any, connection_as: Callable[..., Any], settings: Any
+) -> None:
+    """None that is there is overwritten, but where the server was emptied."""
+    settings.SCRATCH_BINARIES = [str(find_binary("redis8"))]
+    connection = connection_as("admin", server=make_server(any_server))
+    library = "#!lua name=lib\nredis.register_function('one', function() return %d end)"
+    with any_server.client() as client:
+        client.function_load(library % 1)
+        client.set("a", 1)
+        backup = back_up(connection, kind)
+        client.function_flush()
+        client.flushall()
+        job = restore(connection, backup)
+        assert job.result["functions"] == "The function libraries were restored."
+        assert client.fcall("one", 0) == 1
+        client.function_load(library % 2, replace=True)
+        again = restore(connection, backup, existing="overwrite")
+        assert "already exists" in again.result["functions"]
+        assert client.fcall("one", 0) == 2
+        order = RestoreOrder(dry=False, empty=True)
+        finish(
+            restore_services.restore_backup(
+                connection, backup_id=str(backup.pk), order=order, confirmed="test"
+            )
+        )
+        assert client.fcall("one", 0) == 1
 
 
 def test_a_restore_that_is_killed_is_resumed(redis: Any, connection_as: Callable[..., Any]) -> None:

@@ -89,6 +89,10 @@ def test_open_browse_close(backup: Backup, admin_client: Client) -> None:
     assert opened.row.name in page
     keys = admin_client.get(reverse("keys", args=[opened.row.name, 0]))
     assert keys.status_code == 200
+    assert (
+        f"It is open, as {opened.row.name}"
+        in admin_client.get(reverse("backups", args=["test"])).content.decode()
+    )
     key = admin_client.get(reverse("key", args=[opened.row.name, 0, b"bin\xff\x00\n:name"]))
     assert key.status_code == 200
     link = reverse("backup_restore_key", args=["test", backup.pk, 0, b"bin\xff\x00\n:name"])

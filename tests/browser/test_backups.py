@@ -1,6 +1,5 @@
 """A backup in a real browser: trigger it, watch the bar, verify, open it, compare, restore one key, undo."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 

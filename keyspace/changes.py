@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import redis
@@ -16,6 +16,7 @@ from keyspace.errors import BadInput, Conflict, Denied, NotFound, Problem
 from keyspace.images import Image, Weight, preview_key, read_kind, take_image, weigh
 from keyspace.models import TrashEntry
 from keyspace.servers import Connection
+from keyspace.transactions import commit
 from keyspace.types.base import Edit, gone
 from keyspace.types.facts import key_slot
 
@@ -128,16 +129,16 @@ def _check_kind(now: str, seen: str) -> None:
 
 
 def _executed(pipe: Pipeline, entry: TrashEntry | None) -> bool:
-    """False when the key changed meanwhile. What was not deleted is not in the trash."""
+    """False when the key changed meanwhile. What was not deleted is not in the trash; where nobody knows, it is."""
     try:
-        pipe.execute()
-    except (redis.WatchError, redis.ResponseError) as error:
+        done = commit(pipe) is not None
+    except redis.ResponseError:
         if entry:
             entry.delete()
-        if isinstance(error, redis.WatchError):
-            return False
         raise
-    return True
+    if entry and not done:
+        entry.delete()
+    return done
 
 
 def _into_trash(
@@ -155,21 +156,37 @@ def _into_trash(
 def _delete_busy(
     connection: Connection, name: bytes, kind: str, weight: Weight, preview: list[list[Any]]
 ) -> str | None:
-    """A key that others write all the time: its last DUMP and UNLINK in one MULTI, the trash right after it."""
-    if not weight.fits_trash:
+    """A key that others write all the time: as it was a moment ago it is in the trash first, in case the connection breaks or the
+    trash cannot be written; then its last DUMP and UNLINK are one MULTI, and the trash gets that."""
+    image = take_image(connection, connection.redis, name, weight, preview) if weight.fits_trash else None
+    if image is None:
         raise Conflict("The key changes all the time; it was not deleted.", "Try again.")
+    before = trash.keep(connection, name, image, why=TrashEntry.Why.DELETED, operation="delete_keys")
+    try:
+        now, payload, ttl = _take_out(connection, name)
+    except (redis.ResponseError, NotFound):
+        before.delete()
+        raise
+    expires_at = int(time.time() * 1000) + ttl if ttl >= 0 else None
+    last = replace(image, type=now, payload=payload, expires_at=expires_at)
+    entry = trash.keep(connection, name, last, why=TrashEntry.Why.DELETED, operation="delete_keys")
+    before.delete()
+    if now != kind:
+        connection.redis.execute_command("RESTORE", name, expires_at or 0, payload, "ABSTTL")
+        entry.delete()
+        _check_kind(now, kind)
+    return str(entry.pk)
+
+
+def _take_out(connection: Connection, name: bytes) -> tuple[str, bytes, int]:
+    """Type, DUMP and TTL (ms) of a key in the moment in which it is deleted. Raises NotFound."""
     with connection.redis.pipeline(transaction=True) as pipe:
         for command in ("TYPE", "DUMP", "PTTL", "UNLINK"):
             pipe.execute_command(command, name)
-        now, payload, ttl, _ = pipe.execute()
+        kind, payload, ttl, _ = pipe.execute()
     if payload is None:
         raise gone(name)
-    expires_at = int(time.time() * 1000) + ttl if ttl >= 0 else None
-    if now.decode() != kind:
-        connection.redis.execute_command("RESTORE", name, expires_at or 0, payload, "ABSTTL")
-        _check_kind(now.decode(), kind)
-    image = Image(kind, payload, expires_at, weight.length, preview)
-    return str(trash.keep(connection, name, image, why=TrashEntry.Why.DELETED, operation="delete_keys").pk)
+    return kind.decode(), payload, ttl
 
 
 @dataclass(frozen=True)
@@ -203,13 +220,10 @@ def rename_key(connection: Connection, name: bytes, *, to: bytes, kind: str = ""
             )
         pipe.multi()
         pipe.execute_command("RENAMENX", name, to)
-        try:
-            done = pipe.execute()[0]
-        except redis.WatchError:
-            raise Conflict(
-                "The key changed in this very moment; nothing was renamed.", "Try again."
-            ) from None
-    if not done:
+        answers = commit(pipe)
+    if answers is None:
+        raise Conflict("The key changed in this very moment; nothing was renamed.", "Try again.")
+    if not answers[0]:
         raise key_exists(to)
     audit.tell(to=to_text(to)[:300], type=now)
     return Renamed(name, to)

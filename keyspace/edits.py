@@ -1,6 +1,8 @@
 """The one service that runs edits: it watches, compares with what the person saw, writes once, audits, and keeps what was there."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from keyspace.images import Image, Weight, preview_key, read_kind, take_image, w
 from keyspace.models import TrashEntry
 from keyspace.parts import take_part
 from keyspace.servers import Connection
+from keyspace.transactions import commit
 from keyspace.types import TYPES, type_of
 from keyspace.types.base import Edit
 from keyspace.types.editing import Subject
@@ -132,7 +135,8 @@ def edit_key(
                 if weight.fits_edit
                 else take_part(edit, pipe, name, weight)
             )
-            answers = _write(pipe, name, edit, image, _length_question(name, weight))
+            with _kept_in_doubt(connection, name, edit, image):
+                answers = _write(pipe, name, edit, image, _length_question(name, weight))
         if answers is not None:
             *own, left, there, length = answers
             lost_whole = image is not None and image.ask is not None and not there
@@ -176,13 +180,27 @@ def _has_a_sure_length(weight: Weight) -> bool:
 
 
 def _keep(connection: Connection, name: bytes, edit: Edit, image: Image | None, left: Any) -> str | None:
-    """The entry that leads back; None where there is none. It was written: whatever fails here must not say otherwise."""
+    """The entry that leads back; None where there is none."""
     if image is None or image.is_still(left):
         return None
+    return _store(connection, name, edit, image, image.digest(left))
+
+
+@contextmanager
+def _kept_in_doubt(connection: Connection, name: bytes, edit: Edit, image: Image | None) -> Iterator[None]:
+    """Whether an edit whose answer was lost was done, nobody knows: what was there before is in the trash in any case."""
     try:
-        kept = trash.keep(
-            connection, name, image, why=TrashEntry.Why.EDITED, operation=edit.slug, left=image.digest(left)
-        )
+        yield
+    except (redis.ConnectionError, redis.TimeoutError):
+        if image is not None:
+            audit.tell(change=edit.slug, trash=_store(connection, name, edit, image, ""))
+        raise
+
+
+def _store(connection: Connection, name: bytes, edit: Edit, image: Image, left: str) -> str | None:
+    """It was written: whatever fails here must not say otherwise."""
+    try:
+        kept = trash.keep(connection, name, image, why=TrashEntry.Why.EDITED, operation=edit.slug, left=left)
     except DatabaseError:
         log.exception("an edit was done and could not be kept")
         return None
@@ -192,15 +210,12 @@ def _keep(connection: Connection, name: bytes, edit: Edit, image: Image | None, 
 def execute(pipe: Pipeline) -> list[Any] | None:
     """EXEC, sent once; None when a watched key changed. What the server refuses to do is BadInput in its own words."""
     try:
-        answers: list[Any] = pipe.execute()
-    except redis.WatchError:
-        return None
+        return commit(pipe)
     except redis.ResponseError as error:
         problem = explain(error)
         if problem.status != 502:
             raise
         raise BadInput(problem.sentence, "Nothing was written.") from error
-    return answers
 
 
 def _tell(

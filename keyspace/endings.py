@@ -36,8 +36,11 @@ class Ending:
 
 
 def fits(connection: Connection, name: bytes, field: bytes | None) -> bool:
-    """Whether there will be a way back."""
-    return field is not None or _weigh(connection, name).fits_trash
+    """Whether there will be a way back: it is not too large, and the server dumps it for our user."""
+    weight = _weigh(connection, name)
+    return field is not None or (
+        weight.fits_trash and take_image(connection, connection.redis, name, weight, []) is not None
+    )
 
 
 def keep_ending(connection: Connection, pipe: redis.Redis, name: bytes, field: bytes | None) -> Ending | None:

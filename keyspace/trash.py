@@ -19,6 +19,7 @@ from keyspace.images import Image, digest_of, preview_key, read_expiry, read_kin
 from keyspace.models import MadeKey, Once, TrashEntry
 from keyspace.parts import PartChanged, put_back
 from keyspace.servers import Connection
+from keyspace.transactions import commit
 
 MOST = 500
 """Entries that one look at the trash lists."""
@@ -234,23 +235,20 @@ def _put(connection: Connection, name: bytes, entry: TrashEntry, *, replace: boo
     return Restored(restored.name, str(newer.pk) if newer else None)
 
 
-def _set_aside(connection: Connection, pipe: redis.client.Pipeline, name: bytes) -> TrashEntry | None:
-    """The newer key goes into the trash, where it fits."""
+def _set_aside(connection: Connection, pipe: redis.client.Pipeline, name: bytes) -> TrashEntry:
+    """The newer key goes into the trash. Raises Conflict where it does not fit, or the server does not dump it."""
     weight = weigh(connection, pipe, name, read_kind(pipe, name))
     preview = preview_key(connection, name, weight)
     image = take_image(connection, pipe, name, weight, preview) if weight.fits_trash else None
     if image is None:
-        return None
+        raise Conflict("The newer key cannot go into the trash, so it was not written over.",
+                       "Rename or delete it first, then restore.")  # fmt: skip
     return keep(connection, name, image, why=TrashEntry.Why.OVERWRITTEN, operation="restore_key")
 
 
 def _execute(pipe: redis.client.Pipeline, kept: TrashEntry | None = None) -> None:
     try:
-        pipe.execute()
-    except redis.WatchError:
-        if kept:
-            kept.delete()
-        raise Conflict("The key changed in this very moment; nothing was written.", "Try again.") from None
+        done = commit(pipe) is not None
     except redis.ResponseError as error:
         if kept:
             kept.delete()
@@ -258,6 +256,10 @@ def _execute(pipe: redis.client.Pipeline, kept: TrashEntry | None = None) -> Non
             raise Conflict("The server does not take this value: its version has changed since.",
                            "Nothing was written.") from error  # fmt: skip
         raise
+    if not done:
+        if kept:
+            kept.delete()
+        raise Conflict("The key changed in this very moment; nothing was written.", "Try again.")
 
 
 def _restored(entry: TrashEntry, name: bytes) -> Restored:

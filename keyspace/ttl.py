@@ -7,15 +7,18 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import redis
+from redis.client import Pipeline
 
 from keyspace import audit
 from keyspace.access import Permission, performs
 from keyspace.encoding import to_text
-from keyspace.endings import fits, keep_ending
+from keyspace.endings import Ending, fits, keep_ending
 from keyspace.errors import BadInput, Conflict, NotFound, Problem
 from keyspace.servers import Connection
+from keyspace.transactions import commit
 from keyspace.wire import Command
 
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -154,7 +157,7 @@ def set_ttl(
 def _would_delete(connection: Connection, name: bytes, field: bytes | None) -> WouldDelete:
     kept = "It would go into the trash."
     if not fits(connection, name, field):
-        kept = "It is too large for the trash, so there would be no way back."
+        kept = "It cannot go into the trash, so there would be no way back."
     return WouldDelete(
         f"This time has passed: the {'key' if field is None else 'field'} would be deleted at once.",
         f"{kept} Confirm it, or choose a later time.",
@@ -204,16 +207,7 @@ def _change(
         pipe.execute_command(*step.command)
         pipe.execute_command(*(ending.question(name) if ending else ("EXISTS", name)))
         pipe.execute_command("EXISTS", name)
-        try:
-            done, left, there = pipe.execute()
-        except (redis.WatchError, redis.ResponseError) as error:
-            if ending:
-                ending.entry.delete()
-            if isinstance(error, redis.ResponseError):
-                raise
-            raise Conflict(
-                "The key changed in this very moment; nothing was written.", "Look at it again and repeat."
-            ) from None
+        done, left, there = _commit(pipe, ending)
     try:
         after = _read(connection.redis, name, field)
     except NotFound:
@@ -226,6 +220,23 @@ def _change(
     audit.tell(ttl_before=before.ttl, ttl_after=after.ttl if after else None, gone=after is None)
     audit.tell(**{fact: value for fact, value in told.items() if value is not None})
     return Change(before, after, gone=after is None, kept=kept, entry=entry)
+
+
+def _commit(pipe: Pipeline, ending: Ending | None) -> list[Any]:
+    """The answers. What was not deleted is not in the trash; where nobody knows, it is. Raises Conflict when the key changed."""
+    try:
+        answers = commit(pipe)
+    except redis.ResponseError:
+        if ending:
+            ending.entry.delete()
+        raise
+    if answers is None:
+        if ending:
+            ending.entry.delete()
+        raise Conflict(
+            "The key changed in this very moment; nothing was written.", "Look at it again and repeat."
+        )
+    return answers
 
 
 def _compare(seen: Expiry | None, now: Expiry) -> None:

@@ -60,8 +60,7 @@ class ArchiveWriter:
     def add(self, db: int, page: list[Dump]) -> None:
         records, pack = self._records, _RECORD.pack
         held = 0
-        for dump in page:
-            name, payload, expires = dump.name, dump.payload, dump.expires
+        for name, expires, payload in page:
             if len(payload) > MAX_RECORD:
                 raise TooLarge(
                     f"The key {to_text(name)[:80]} takes {len(payload) / 1e6:.0f} MB: too large for an archive.",

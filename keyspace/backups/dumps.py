@@ -168,8 +168,12 @@ def _search_words(selection: Selection, count: int) -> Command:
 
 
 def _questions(names: list[bytes], expiry: bytes) -> bytes:
-    """What asks for the dumps of `names`, packed; `_receive` reads the answers."""
-    asked = [pack((b"DUMP", name)) + pack((expiry, name)) for name in names]
+    """What asks for the dumps of `names`, packed; `_receive` reads the answers.
+
+    Written by hand: packing is a third of what a million keys cost us.
+    """
+    both = b"*2\r\n$4\r\nDUMP\r\n$%%d\r\n%%b\r\n*2\r\n$%d\r\n%b\r\n$%%d\r\n%%b\r\n" % (len(expiry), expiry)
+    asked = [both % (len(name), name, len(name), name) for name in names]
     return b"".join([*asked, *([pack(("TIME",))] if names and expiry == b"PTTL" else [])])
 
 

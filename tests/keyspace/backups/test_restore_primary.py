@@ -69,6 +69,43 @@ def test_a_server_is_copied_whole(
         assert (safety.state, safety.keys) == ("loaded", {"0": 1})
 
 
+def test_a_target_with_a_password_and_an_aof(
+    new_server: Callable[..., RunningServer], make_server: Any, connection_as: Callable[..., Any]
+) -> None:
+    """What was copied is in its AOF: it is there after a restart."""
+    server = new_server("valkey9", requirepass="secret", appendonly="yes")
+    connection = connection_as("admin", server=make_server(server, password="secret"))
+    with server.client(password="secret") as client:
+        fill(client)
+        before = contents(client)
+        backup = back_up(connection, "pull")
+        client.flushall()
+        assert copy(connection, backup).state == "done"
+        while client.info("persistence")["aof_rewrite_in_progress"]:
+            time.sleep(0.05)
+    server.restart()
+    with server.client(password="secret") as client:
+        assert contents(client) == before
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        ("-replicaof", "may not REPLICAOF"),
+        ("-config", "CONFIG is refused"),
+        ("-config|set", "may not CONFIG"),
+    ],
+)
+def test_a_user_who_may_not(
+    rules: str, reason: str, redis: Any, new_server: Any, make_server: Any, connection_as: Callable[..., Any]
+) -> None:
+    redis.set("a", 1)
+    backup = back_up(connection_as("admin"), "pull")
+    server = new_server("valkey9", acl=[f"narrow on >pw ~* &* +@all {rules}"])
+    row = make_server(server, "narrow", username="narrow", password="pw")
+    assert reason in make_offer(connection_as("admin", server=row), backup).reason
+
+
 def test_nobody_else_gets_at_the_primary(
     redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

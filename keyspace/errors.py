@@ -73,7 +73,7 @@ TABLE: tuple[tuple[type[BaseException], str, int, str, str], ...] = (
      "It answers when that is done; try again in a moment."),
     (redis.ReadOnlyError, "", 409, "This server is a read-only replica; nothing was written.",
      "Make the change on its primary."),
-    (redis.OutOfMemoryError, "", 507, "The server is out of memory (maxmemory); nothing was written.",
+    (redis.OutOfMemoryError, "", 507, "The server is out of memory (maxmemory) and takes no more.",
      "Delete or expire keys, raise maxmemory, or choose an eviction policy."),
     (redis.ResponseError, "BUSY ", 503, "A script or function has been running too long and the server answers nothing else.",
      "Wait for it, or end it with SCRIPT KILL or FUNCTION KILL."),

@@ -150,7 +150,7 @@ def test_oom(any_server, call):
         admin.config_set("maxmemory", "0")
     assert (told.status, told.sentence) == (
         507,
-        "The server is out of memory (maxmemory); nothing was written.",
+        "The server is out of memory (maxmemory) and takes no more.",
     )
     assert call(client, *SET)
 

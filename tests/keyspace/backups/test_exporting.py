@@ -238,3 +238,23 @@ def test_cluster_without_info_is_still_exported_whole(
     job_worker.run_job(backup.job.pk)
     backup.refresh_from_db()
     assert (backup.state, len(backup.files), backup.keys) == ("loaded", 3, {"0": 100}), backup.state_note
+
+
+@pytest.mark.parametrize("kind", ["export", "readable"])
+def test_a_server_without_absolute_times_or_functions(
+    kind: str, new_server: Callable[..., RunningServer], make_server: Any, connection_as: Callable[..., Any]
+) -> None:
+    """Redis 6 has neither PEXPIRETIME nor FUNCTION: the ends of lives go by the server's own clock."""
+    old = new_server("redis6")
+    with old.client() as client:
+        fill(client)
+        client.set("soon", 1, px=90_000)
+        before = contents(client)
+        connection = connection_as("admin", server=make_server(old))
+        backup = back_up(connection, kind)
+        assert backup.state == "loaded", backup.state_note
+        end = client.time()[0] * 1000 + client.pttl("soon")
+        client.flushall()
+        assert restore(connection, backup).result["failed"] == 0
+        assert contents(client) == before
+        assert abs(client.time()[0] * 1000 + client.pttl("soon") - end) < 2000

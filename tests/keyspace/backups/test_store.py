@@ -407,3 +407,26 @@ def test_rdb_of_older_servers_is_verified(
         uploaded.state_note
     )
     assert verify
+
+
+def test_rdb_of_redis_6_comes_up_in_our_server(
+    new_server: Any, make_server: Any, connection_as: Callable[..., Any], redis: Any
+) -> None:
+    """Redis 5 and 6 write version 9: uploaded, proved, and restored into a server of today."""
+    old = new_server("redis6", config={"dbfilename": "old.rdb"})
+    with old.client() as client:
+        fill(client)
+        client.save()
+        before = contents(client)
+    data = (old.directory / "old.rdb").read_bytes()
+    assert data.startswith(b"REDIS0009")
+    connection = connection_as("admin")
+    uploaded = transfer.upload_backup(connection, chunks=pieces(data), label="file dump.rdb")
+    finish(uploaded.job)  # type: ignore[arg-type]
+    uploaded.refresh_from_db()
+    assert (uploaded.state, uploaded.format, uploaded.product[:7]) == ("loaded", "REDIS0009", "Redis 6"), (
+        uploaded.state_note
+    )
+    redis.flushall()
+    restore(connection, uploaded)
+    assert contents(redis) == before

@@ -60,9 +60,15 @@ class Unavailable(Problem):
     status = 503
 
 
+class Unanswered(redis.ConnectionError):
+    """The connection broke before the answer to a write came: whether it was written, nobody knows."""
+
+
 # Exception class, beginning of the server's message, status, sentence, advice. The first row that fits is taken.
 # redis-py takes the code (WRONGPASS, MOVED) off the messages it has a class for, and leaves it on the others.
 TABLE: tuple[tuple[type[BaseException], str, int, str, str], ...] = (
+    (Unanswered, "", 503, "The connection broke before the server's answer came: whether it was written is not known.",
+     "Look at the key before you try again. What an edit or a deletion replaced is in the trash."),
     (redis.AuthenticationError, "HELLO must be called", 502, "The server asks for a password and none is configured.",
      "An admin can add the user and password on the Servers page."),
     (redis.AuthenticationError, "Authentication required", 502, "The server asks for a password and none is configured.",

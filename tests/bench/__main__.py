@@ -29,7 +29,6 @@ AT_MOST = {
     "bulk_delete": 1.6,
     "bulk_ttl": 1.6,
     "bulk_neighbour": 1.0,
-    "bulk_trash_neighbour": 1.0,
     "export_keys": 1.5,
     "live_latency": 1.0,
     "live_overload_memory": 1.0,

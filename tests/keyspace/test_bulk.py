@@ -424,6 +424,21 @@ def test_cancel_within_a_second_and_what_was_done_is_told(redis: Any, connection
     assert AuditEntry.objects.filter(operation="run_bulk").get().detail["done"] == job.done
 
 
+@pytest.mark.parametrize("order", [Order("delete", rate=1500), Order("set", ttl=600_000, rate=1500)])
+def test_go_on_after_a_cancel_counts_each_key_once(redis: Any, connection_as: Any, order: Order) -> None:
+    fill(redis, 2000)
+    admin = connection_as("admin")
+    job = start_bulk(admin, look_id=look(admin).pk, order=order)
+    thread = in_thread(job)
+    wait_for(job, lambda job: job.done > 200)
+    jobs.cancel_job(admin.actor, job.pk)
+    thread.join()
+    jobs.restart_job(admin.actor, job.pk)
+    job_worker.run_job(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.result["done"], job.done, job.total) == ("done", 2001, 2001, 2001), job.result
+
+
 def test_pause_holds_it_and_it_goes_on(redis: Any, connection_as: Any) -> None:
     fill(redis, 2000)
     admin = connection_as("admin")

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -16,21 +16,18 @@ from keyspace.backups.rdb import Damaged
 from keyspace.backups.restore import Pipeline, Policy, Report, restore_batch
 from keyspace.backups.restore_alike import Likeness
 from keyspace.backups.restore_back import TrashBack
-from keyspace.backups.restore_look import Looker
 from keyspace.backups.restore_source import LazyScratch, Source
 from keyspace.backups.restore_target import Target
-from keyspace.backups.restore_typed import write_typed
-from keyspace.backups.typed import NotTyped, TypedPiece, read_typed
+from keyspace.backups.typed import TypedPiece
 from keyspace.bulk.pace import Pace
 from keyspace.errors import Conflict
 from keyspace.import_fit import Fit
-from keyspace.importing import Checked, check_lines, digest_of, read_keys
+from keyspace.import_lines import LineWriter
+from keyspace.importing import Checked, check_lines, read_keys
 from keyspace.jobs import Run, job
-from keyspace.wire import Wire, open_wire
+from keyspace.wire import open_wire
 
 BATCH = 250
-_UNREAD = b"\x00" * 11
-"""Stands for a payload that a line does not have."""
 
 
 @job("preview_import", permission=Permission.BULK, resumable=True)
@@ -165,76 +162,21 @@ class _Importing:
         if not self.dry and len(self.checked.keys) > 1:
             raise Conflict("The file holds keys of several dbs.")
         with ExitStack() as stack:
-            wire = stack.enter_context(open_wire(self.connection.redis))
-            keys = self._read(stack)
+            wire, client = stack.enter_context(open_wire(self.connection.redis)), self.connection.redis
+            writer = LineWriter(client, wire, self.policy, self.report, self.back)
+            keys, at = self._read(stack), 0
             twice = self.policy.existing == "different" and not self.dry
             compared = self._read(stack) if twice else itertools.repeat(None)
             for at, ((first, pieces), again) in enumerate(zip(keys, compared, strict=False), 1):
-                if at <= self.looked:
-                    continue
-                if self._mine(first.name, first.type):
-                    self._write_key(wire, first, pieces, again[1] if again else pieces)
-                self.looked = at
-                self._tell(at)
+                if at > self.looked and self._mine(first.name, first.type):
+                    writer.add(first, pieces, again[1] if again else pieces)
+                if at > self.looked and not writer.held:
+                    self.looked = at
+                    self._tell(at)
+            writer.flush()
+            self.looked = at
 
     def _read(self, stack: ExitStack) -> Iterator[tuple[TypedPiece, Iterator[TypedPiece]]]:
         """The file from its beginning. It is read twice side by side where keys are compared before they are written: of a large key
         not all is held."""
         return read_keys(stack.enter_context(store.open_file(self.run_.params["file"])), self.checked.broken)
-
-    def _write_key(
-        self, wire: Wire, first: TypedPiece, pieces: Iterator[TypedPiece], again: Iterator[TypedPiece]
-    ) -> None:
-        report, policy, key = self.report, self.policy, Dump(first.name, first.expires, _UNREAD)
-        report.looked += 1
-        if policy.leaves_out(key):
-            report.count("expired", key.name)
-            return
-        if policy.existing == "different":
-            kind = self._compare(wire, first, again)
-            report.count(kind, key.name)
-            if self.dry or kind == "same":
-                report.skipped += not self.dry
-                return
-        replaces = False
-        if policy.existing != "skip":
-            found = Looker(wire, policy).look([key])[0]
-            replaces = found.old is not None
-            if found.large or (
-                found.old is not None and self.back is not None and self.back.keep([found.old])
-            ):
-                report.skipped, report.too_large = report.skipped + 1, report.too_large + 1
-                report.note("too_large", key.name, "left alone: what is there is too large for the trash")
-                return
-        problem = write_typed(wire, key.name, pieces, policy.expiry(key), replace=policy.existing != "skip")
-        self._note_written(wire, key.name, problem, replaces=replaces)
-
-    def _note_written(self, wire: Wire, name: bytes, problem: str | None, *, replaces: bool) -> None:
-        if problem is None:
-            self.report.restored += 1
-            if self.back is not None:
-                now = wire.call("DUMP", name) if replaces or self.back.notes_new else None
-                self.back.wrote([(name, now, replaces)])
-        elif problem == "there":
-            self.report.count("skipped", name)
-        else:
-            self.report.failed += 1
-            self.report.note("failed", name, problem)
-
-    def _compare(self, wire: Wire, first: TypedPiece, pieces: Iterable[TypedPiece]) -> str:
-        """new, same or different."""
-        kind, ttl = wire.call_many([("TYPE", first.name), ("PTTL", first.name)])
-        if kind == b"none":
-            return "new"
-        end = None if ttl < 0 else int(time.time() * 1000) + ttl
-        close = (end is None) == (first.expires is None) and abs((end or 0) - (first.expires or 0)) < 2000
-        if kind.decode() != first.type or not close:
-            return "different"
-        try:
-            here = digest_of(
-                first.type,
-                (p.piece for p in read_typed(self.connection.redis, 0, first.name, first.type, None)),
-            )
-        except NotTyped:
-            return "different"
-        return "same" if here == digest_of(first.type, (piece.piece for piece in pieces)) else "different"

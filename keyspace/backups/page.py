@@ -73,7 +73,9 @@ def get_backups(connection: Connection, *, limit: int = 200) -> BackupsPage:
     """Everything the Backups page shows; a command that the server refuses leaves its own panel empty and the rest whole."""
     name = connection.server.name
     kind, reason, checks = _advice(connection)
-    backups = list(Backup.objects.filter(server=name).select_related("schedule", "job", "opened__row")[:limit])
+    backups = list(
+        Backup.objects.filter(server=name).select_related("schedule", "job", "opened__row")[:limit]
+    )
     return BackupsPage(
         server_saves(connection), [backup for backup in backups if backup.state != Backup.State.RUNNING], running_jobs(connection),
         {opened.backup_id: opened for opened in OpenBackup.objects.filter(backup__server=name).select_related("row")},

@@ -1,12 +1,13 @@
 """Which nodes of a server a backup reads from: the server itself, a healthy replica of it, or one node of each shard of a cluster."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 from redis.exceptions import NoPermissionError
 
+from keyspace.errors import Unavailable
 from keyspace.servers import Client, Endpoint, open_client
 from keyspace.wire import Wire, open_wire
 
@@ -72,7 +73,10 @@ def _is_synced(endpoint: Endpoint) -> bool:
 
 
 def cluster_shards(client: Client) -> list[list[tuple[str, int, bool]]]:
-    """For each shard that serves slots: (host, port, is primary) of its nodes, the primary first."""
+    """For each shard that serves slots: (host, port, is primary) of its nodes, the primary first.
+
+    Raises Unavailable where slots belong to a primary that does not answer: without it a backup would look whole and lack a part.
+    """
     shards: dict[str, list[tuple[str, int, bool]]] = {}
     nodes = client.execute_command("CLUSTER NODES")
     rows = [
@@ -93,7 +97,17 @@ def cluster_shards(client: Client) -> list[list[tuple[str, int, bool]]]:
             owner = facts["node_id"] if primary else facts["master_id"]
             if not primary and owner in shards or primary and facts["slots"]:
                 shards.setdefault(owner, []).append((host, int(port), primary))
+    _check_all_slots(nodes, shards.keys())
     return list(shards.values())
+
+
+def _check_all_slots(nodes: dict[str, Any], found: Collection[str]) -> None:
+    for address, facts in nodes.items():
+        if facts["slots"] and "master" in facts["flags"] and facts["node_id"] not in found:
+            raise Unavailable(
+                f"The shard of {address} has no primary that answers: its keys would be missing.",
+                "Bring it back, or let one of its replicas take over, then try again.",
+            )
 
 
 def _shard(endpoint: Endpoint, shard: list[tuple[str, int, bool]], replicas: bool) -> Node:

@@ -1,5 +1,6 @@
 """Pull, export, snapshot and AOF rewrite, from the service to a verified backup, on four generations."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +85,26 @@ def test_every_shard_of_a_cluster_is_in_one_backup(
     for kind in ("pull", "export"):
         backup = run(making.begin_backup(connection, kind))
         assert (backup.state, len(backup.files), backup.keys) == ("loaded", 3, {"0": 300}), backup.state_note
+
+
+@pytest.mark.parametrize("kind", ["pull", "export", "snapshot"])
+def test_a_cluster_that_lacks_a_shard_is_not_backed_up(
+    kind: str, new_cluster: Callable[..., Any], make_server: Any, connection_as: Callable[..., Any]
+) -> None:
+    """What is left would verify and count, and a third of the keys would be missing."""
+    cluster = new_cluster(primaries=3)
+    cluster.client().set("a", 1)
+    cluster.nodes[2].kill()
+    connection = connection_as("admin", server=make_server(cluster.nodes[0]))
+    deadline = time.monotonic() + 20
+    while (
+        "fail" not in str(cluster.nodes[0].client().execute_command("CLUSTER NODES"))
+        and time.monotonic() < deadline
+    ):
+        time.sleep(0.2)
+    backup = run(making.begin_backup(connection, kind))
+    assert (backup.state, backup.files) == ("failed", [])
+    assert "its keys would be missing" in backup.state_note, backup.state_note
 
 
 assert GENERATIONS

@@ -38,11 +38,13 @@ def export(run: Run, backup: Backup) -> None:
             info = info_of(client)
             backup.product = product_of(info)
             told = {"node": node.label, "used_memory": int(info.get("used_memory", 0))}
-            keys = write(_Reading(run, node, client, info), _header(backup, node, client), part)
+            reading = _Reading(run, node, client, info)
+            keys = write(reading, _header(backup, node, client), part)
             kept = part.commit()
         backup.files.append({"name": kept.name, "size": kept.size, "sha256": kept.sha256, **told})
-        for db, count in keys.items():
-            backup.keys[str(db)] = backup.keys.get(str(db), 0) + count
+        for counts, found in ((backup.keys, keys), (backup.server_keys, reading.told)):
+            for db, count in found.items():
+                counts[str(db)] = counts.get(str(db), 0) + count
     backup.size = sum(stored["size"] for stored in backup.files)
 
 
@@ -52,19 +54,19 @@ def _header(backup: Backup, node: Node, client: Client) -> dict[str, Any]:
 
 
 class _Reading:
-    """One node that is being read: its dbs, a client for each, and how far it is."""
+    """One node that is being read: its dbs, a client for each, and how far it is. `told` are its keys by db as it said itself."""
 
     def __init__(self, run: Run, node: Node, client: Client, info: dict[str, Any]) -> None:
         self.client, self._run, self._node = client, run, node
-        self._dbs = dbs_of(client, info)
+        self.told = dbs_of(client, info)
 
     def dbs(self) -> Iterator[tuple[int, Client]]:
-        for db in self._dbs:
+        for db in self.told:
             with open_client(replace(self._node.endpoint, timeout=120), db=db) as client:
                 yield db, client
 
     def tell(self, done: int) -> None:
-        total = sum(self._dbs.values())
+        total = sum(self.told.values())
         self._run.report(done=done, total=total, phase=f"reading keys from {self._node.label}")
 
 

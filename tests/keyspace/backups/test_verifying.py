@@ -54,3 +54,19 @@ def test_keys_by_db_are_counted_as_loaded(redis: Any, connection_as: Callable[..
     connection_as("admin", db=5).redis.set("c", 3)
     for kind in ("pull", "export"):
         assert back_up(connection_as("admin"), kind).keys == {"0": 2, "5": 1}
+
+
+@pytest.mark.parametrize("kind", ["pull", "export", "readable"])
+def test_what_was_loaded_is_compared_with_what_the_server_said(
+    kind: str, redis: Any, connection_as: Callable[..., Any]
+) -> None:
+    """A server goes on working while it is read, so another number is a remark and not damage."""
+    redis.mset({"a": 1, b"b\xff": 2})
+    connection = connection_as("admin")
+    connection_as("admin", db=3).redis.set("c", 3)
+    backup = back_up(connection, kind)
+    assert (backup.server_keys, backup.keys, backup.state_note) == ({"0": 2, "3": 1}, {"0": 2, "3": 1}, "")
+    backup.server_keys = {"0": 7, "3": 1}
+    backup.save()
+    assert verified(connection, backup).state == "loaded"
+    assert backup.state_note == "Every key of the file was loaded: 3. The server said 8 a moment before."

@@ -15,7 +15,7 @@ from keyspace import audit
 from keyspace.access import Permission, performs
 from keyspace.encoding import to_text
 from keyspace.errors import Conflict, NotFound, Problem
-from keyspace.images import Image, digest_of, preview_key, read_expiry, read_kind, take_image, weigh
+from keyspace.images import Image, digest_of, preview_key, read_kind, take_image, weigh
 from keyspace.models import MadeKey, Once, TrashEntry
 from keyspace.parts import PartChanged, put_back
 from keyspace.servers import Connection
@@ -164,14 +164,16 @@ def undo_change(connection: Connection, name: bytes, *, entry_id: uuid.UUID) -> 
         return _put(connection, name, entry, replace=False, persist=False)
     with connection.redis.pipeline(transaction=True) as pipe:
         pipe.watch(name)
-        read_kind(pipe, name)
-        if digest_of(pipe.execute_command("DUMP", name)) != entry.left:
+        weight = weigh(connection, pipe, name, read_kind(pipe, name))
+        undone = take_image(connection, pipe, name, weight, preview_key(connection, name, weight))
+        if undone is None or digest_of(undone.payload) != entry.left:
             raise Conflict("The key changed again since; nothing was undone.",
                            "The Trash page can put the earlier value back over it.")  # fmt: skip
-        expires_at = read_expiry(connection, pipe, name)
+        kept = keep(connection, name, undone, why=TrashEntry.Why.OVERWRITTEN, operation="undo_change")
         pipe.multi()
-        pipe.execute_command("RESTORE", name, expires_at or 0, _payload(entry), "REPLACE", "ABSTTL")
-        _execute(pipe)
+        pipe.execute_command("RESTORE", name, undone.expires_at or 0, _payload(entry), "REPLACE", "ABSTTL")
+        _execute(pipe, kept)
+    audit.tell(newer_in_trash=str(kept.pk))
     return _restored(entry, name)
 
 

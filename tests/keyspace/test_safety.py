@@ -155,6 +155,16 @@ def test_a_server_that_dies_between_the_trash_and_the_deletion_loses_nothing(
         assert client.get(NAME) == b"old"
 
 
+def test_what_an_undo_takes_back_has_a_way_back_too(operator, redis):
+    redis.set(NAME, "old", px=3_600_000)
+    done = append(operator)
+    trash.undo_change(operator, NAME, entry_id=done.entry)
+    assert redis.get(NAME) == b"old"
+    undone = TrashEntry.objects.get(why="overwritten")
+    trash.restore_key(operator, NAME, entry_id=undone.pk, replace=True)
+    assert redis.get(NAME) == b"oldnew" and redis.pttl(NAME) > 3_500_000
+
+
 class LosingProxy:
     """Stands before a server and lets all through; once `armed`, the answer to the next EXEC is read and lost with the connection."""
 

@@ -19,6 +19,7 @@ from keyspace.servers import Endpoint
 BACK_OFF = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds
 LOST = 1.0  # seconds that a lost link counts as late at least
 PING_EVERY, SILENT_FOR = 5.0, 12.0  # seconds
+_ROLES = {"master": "primary", "slave": "replica"}
 _KIND_OF = {b"subscribe": Kind.CHANNEL, b"psubscribe": Kind.PATTERN, b"ssubscribe": Kind.SHARD}
 _KIND_LEFT = {b"unsubscribe": Kind.CHANNEL, b"punsubscribe": Kind.PATTERN, b"sunsubscribe": Kind.SHARD}
 
@@ -56,7 +57,7 @@ class Vitals:
         if self.run_id and now.run_id and self.run_id != now.run_id:
             return "the server restarted or another one took its place"
         if self.role and now.role and self.role != now.role:
-            return f"a failover: the server is a {now.role} now"
+            return f"a failover: the server is a {_ROLES.get(now.role, now.role)} now"
         if now.overflows > self.overflows:
             return "the server cut us off: its output buffer for the console ran over (client-output-buffer-limit pubsub)"
         return ""

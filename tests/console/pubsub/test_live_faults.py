@@ -52,6 +52,24 @@ async def test_a_restart_of_the_server_is_told_as_one(
     assert await socket.messages(1) == ["after"]
 
 
+async def test_a_failover_is_told_as_one(
+    open_live: Any, make_person: Any, make_server: Any, new_server: Any
+) -> None:
+    primary = await asyncio.to_thread(new_server)
+    replica = await asyncio.to_thread(new_server, config={"replicaof": f"{primary.host} {primary.port}"})
+    row = await sync_to_async(make_server)(replica, name="own")
+    socket = await open_live(await sync_to_async(make_person)("ana", "viewer", server=row), server="own")
+    await socket.watch(("channel", "a"))
+    redis = replica.client()
+    await asyncio.to_thread(redis.execute_command, "REPLICAOF", "NO", "ONE")
+    await asyncio.to_thread(redis.execute_command, "CLIENT", "KILL", "TYPE", "pubsub")
+    gap = await socket.until("gap", until=None)
+    back = await socket.until("gap", since=gap["since"])
+    assert back["what"] == "a failover: the server is a primary now"
+    await publish(redis, "a", b"after")
+    assert await socket.messages(1) == ["after"]
+
+
 async def test_a_server_that_hangs_is_noticed(
     open_live: Any, make_person: Any, make_server: Any, new_server: Any, monkeypatch: Any
 ) -> None:

@@ -32,7 +32,21 @@ def told(advice: str) -> Iterator[None]:
     except (Problem, FileNotFoundError):
         raise
     except Exception as error:
-        raise Unavailable(f"The backup storage failed: {type(error).__name__}.", advice) from error
+        raise Unavailable(f"The backup storage failed: {_why(error)}.", advice) from error
+
+
+def _why(error: Exception) -> str:
+    """The storage's own code where it answered (AccessDenied, NoSuchBucket), else that nothing answered, else the kind of failure."""
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    name = type(error).__name__
+    return (
+        str(code)
+        if code
+        else f"it cannot be reached ({name})"
+        if "Connect" in name or "Timeout" in name
+        else name
+    )
 
 
 class ObjectReader:

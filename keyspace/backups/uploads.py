@@ -105,7 +105,8 @@ def add_piece(connection: Connection, *, token: str, at: int, piece: bytes) -> i
         if done + len(piece) > upload.size:
             raise BadInput("More came than the file was said to hold.", "Choose the file again.")
         if not done:
-            check_beginning(piece)
+            with _taken(upload):
+                check_beginning(piece)
         _append(descriptor, piece, done)
     return done + len(piece)
 

@@ -295,6 +295,14 @@ def test_what_a_killed_console_left_is_removed(settings: Any, tmp_path: Path) ->
     mine.__exit__()
 
 
+def test_a_bucket_that_is_not_there_is_told_by_its_code(bucket: Any) -> None:
+    client, name = bucket
+    client.delete_bucket(Bucket=name)
+    with pytest.raises(Unavailable, match=r"storage failed: NoSuchBucket\."):
+        put("nowhere/0.rdb", PLAIN)
+    assert not list(store.parts_directory().iterdir())
+
+
 def test_a_storage_that_keeps_something_else(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from storages.backends.s3 import S3Storage
 

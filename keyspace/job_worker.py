@@ -41,6 +41,7 @@ KIND_MODULES = (
     "keyspace.backups.uploads",
     "keyspace.bulk.looking",
     "keyspace.bulk.working",
+    "keyspace.bulk.putting_back",
     "keyspace.exports",
     "keyspace.import_job",
     "keyspace.audit_check",

@@ -6,6 +6,11 @@ urlpatterns = [
     path("servers/<server:server>/<int:db>/bulk/", views.bulk, name="bulk"),
     path("servers/<server:server>/<int:db>/bulk/<uuid:look_id>/", views.look, name="bulk_look"),
     path("servers/<server:server>/<int:db>/bulk/<uuid:look_id>/state/", views.state, name="bulk_state"),
+    path(
+        "servers/<server:server>/<int:db>/bulk/<uuid:job_id>/put-back/",
+        views.put_back,
+        name="bulk_put_back",
+    ),
     path("servers/<server:server>/<int:db>/bulk/copy/", copy_views.copy, name="bulk_copy"),
     path(
         "servers/<server:server>/<int:db>/bulk/copy/<uuid:look_id>/",

@@ -6,12 +6,13 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.actors import connect
 from console.bulk.forms import ChoiceForm, OrderForm, initial_of, once_of
 from keyspace.access import Permission, check_permission
 from keyspace.bulk import services
+from keyspace.bulk.putting_back import start_put_back
 from keyspace.errors import BadInput
 from keyspace.jobs import may_control
 from keyspace.models import Job
@@ -75,6 +76,12 @@ def state(request: HttpRequest, server: str, db: int, look_id: uuid.UUID) -> Htt
         return response
     form = OrderForm(initial={"do": "delete"})
     return render(request, "bulk/_looking.html", _looking(request, connection, looked_at, form))
+
+
+@require_POST
+def put_back(request: HttpRequest, server: str, db: int, job_id: uuid.UUID) -> HttpResponse:
+    """What a bulk delete put into the trash comes back, as a job."""
+    return redirect("job", job_id=start_put_back(connect(request, server, db), job_id=job_id).pk)
 
 
 def _looking(

@@ -11,7 +11,7 @@ from keyspace.bulk.tally import GONE, Tally
 from keyspace.bulk.watched import execute, in_halves
 from keyspace.bulk.weighing import Weighed, by_weight, weigh
 from keyspace.changes import is_cluster
-from keyspace.models import TrashEntry
+from keyspace.models import Job, TrashEntry
 from keyspace.servers import Connection
 from keyspace.wire import Wire
 
@@ -46,8 +46,8 @@ class Delete:
 class DeleteIntoTrash:
     """Each key's DUMP is in the trash before it is unlinked, and only what is still as it was dumped is unlinked."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, job: Job) -> None:
+        self._connection, self._job = connection, job
         self._expiry = "PEXPIRETIME" if connection.supports("PEXPIRETIME") else "PTTL"
         self._batch = 1 if is_cluster(connection) else TRASH_BATCH
         self._pruned = time.monotonic()
@@ -138,7 +138,7 @@ class DeleteIntoTrash:
             server=self._connection.server.name, db=self._connection.db, name=each.name, type=each.type, length=None,
             why=TrashEntry.Why.DELETED, operation="run_bulk", person=actor.name,
             user=actor.user if getattr(actor.user, "pk", None) else None, expires_at=expires_at, payload=stored,
-            dump_size=len(payload), stored_size=len(stored),
+            dump_size=len(payload), stored_size=len(stored), job=self._job,
         )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def _act(work: Work) -> Act:
     if work.copies:
         return work.copier
     if params["do"] == "delete":
-        return DeleteIntoTrash(connection) if params["trash"] else Delete(connection)
+        return DeleteIntoTrash(connection, work.run.job) if params["trash"] else Delete(connection)
     if params["do"] == "persist":
         return Persist()
     at = params["at"] or work.place["began"] + params["ttl"]

@@ -49,6 +49,19 @@ def test_choose_look_and_delete(admin_client: Client, redis: Any) -> None:
     assert download["report"]["done"] == 31
 
 
+def test_a_delete_is_taken_back_from_its_report(admin_client: Client, redis: Any) -> None:
+    fill(redis)
+    admin_client.post(address(look(admin_client)), {"do": "delete", "trash": "on", "rate": "0"})
+    run = Job.objects.get(kind="run_bulk")
+    job_worker.run_job(run.pk)
+    undo = reverse("bulk_put_back", args=["test", 0, run.pk])
+    assert undo in admin_client.get(reverse("job", args=[run.pk])).content.decode()
+    answer = admin_client.post(undo)
+    back = Job.objects.get(kind="put_back")
+    job_worker.run_job(back.pk)
+    assert "Put back" in admin_client.get(answer.url).content.decode() and redis.dbsize() == 32
+
+
 def test_while_it_looks_the_page_asks_again(admin_client: Client, redis: Any) -> None:
     fill(redis)
     admin_client.post(PAGE, {"match": "s:*"})

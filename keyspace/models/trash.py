@@ -12,7 +12,7 @@ class TrashEntry(models.Model):
 
     `left` is the SHA-256 of the DUMP's content that the operation left behind ("" where it left no key): undoing goes by it. `preview` has
     rows of [text, whether masks hide it]. `dump_size` counts the bytes of the DUMP, `stored_size` those of `payload`. `job` is the
-    restore that overwrote the key. Of a `part` of a key that is too large to be kept, `payload` and `left` are as `keyspace.parts` has
+    restore or the bulk work that took the key away. Of a `part` of a key that is too large to be kept, `payload` and `left` are as `keyspace.parts` has
     them.
     """
 

@@ -58,6 +58,16 @@ def send_chunks(
     return response
 
 
+def begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same pieces, the first of which is read already: what goes wrong with it is still a page, not a broken download."""
+    return _with(_next(chunks), chunks)
+
+
+def _with(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
 async def _from_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     loop = get_running_loop()
     with ThreadPoolExecutor(1, thread_name_prefix="download") as thread:

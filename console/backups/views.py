@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from console.actors import connect
-from console.streams import asked_part, send_chunks
+from console.streams import asked_part, begun, send_chunks
 from keyspace.access import Permission
 from keyspace.backups import services, transfer
 from keyspace.backups.page import get_backups, opened_backup
@@ -115,7 +115,7 @@ def download(request: HttpRequest, server: str, backup_id: uuid.UUID, number: in
     part = asked_part(request, size=file.size, mark=file.mark)
     if part is None:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.size}"})
-    chunks = file.chunks(part.first, part.last) if request.method == "GET" else iter(())
+    chunks = begun(file.chunks(part.first, part.last)) if request.method == "GET" else iter(())
     response = send_chunks(
         request, chunks, name=file.name, size=part.size, status=206 if part.partial else 200
     )

@@ -183,7 +183,8 @@ def prove(run: Run, backup: Backup) -> None:
             backup, lambda done, total: run.report(done=done, total=total, unit="bytes", phase="verifying")
         )
     except BaseException as error:
-        note = "Not verified: " + ("cancelled." if isinstance(error, Cancelled) else sentence_of(error))
+        again = "Not verified: " if known == State.WHOLE else "The last verification did not end: "
+        note = again + ("cancelled." if isinstance(error, Cancelled) else sentence_of(error))
         Backup.objects.filter(pk=backup.pk).update(state_note=note[:500])
         raise
     note = _against_the_server(backup, verdict) or verdict.note

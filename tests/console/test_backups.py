@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from keyspace import job_worker
-from keyspace.backups import opening
+from keyspace.backups import opening, store
 from keyspace.encoding import key_id
 from keyspace.models import AuditEntry, Backup, Job, OpenBackup, Schedule
 from tests.keyspace.backups.samples import fill
@@ -303,6 +303,21 @@ def test_a_broken_download_goes_on(backup: Backup, admin_client: Client) -> None
         assert part(odd) == (200, data), odd
     assert part("bytes=-0")[0] == 416
     assert part(f"bytes={10**15}-")[0] == 416
+
+
+def test_a_download_that_cannot_begin_is_a_sentence(
+    backup: Backup, admin_client: Client, settings: Any
+) -> None:
+    store.remove(backup.files[0]["name"])
+    gone = admin_client.get(address("backup_download", backup, 0))
+    assert (gone.status_code, "gone from the store" in gone.content.decode()) == (404, True)
+    settings.BACKUP_KEY = "one"
+    with store.Part(backup.files[0]["name"]) as part:
+        part.write(b"sealed")
+        part.commit()
+    settings.BACKUP_KEY = "another"
+    sealed = admin_client.get(address("backup_download", backup, 0))
+    assert (sealed.status_code, "sealed with another key" in sealed.content.decode()) == (503, True)
 
 
 def test_upload(backup: Backup, admin_client: Client) -> None:

@@ -11,7 +11,7 @@ export class Chart {
     this.reading = box.appendChild(Object.assign(document.createElement("div"), { className: "live-reading", hidden: true }));
     import(url).then(({ uPlot }) => { this.uPlot = uPlot; this.build(); }).catch(() => { box.hidden = true; });
     new ResizeObserver(() => this.plot?.setSize(this.size())).observe(box);
-    new MutationObserver(() => this.build()).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    window.addEventListener("themechange", () => this.build());
   }
 
   size() { return { width: Math.max(120, this.box.clientWidth), height: Math.max(60, this.box.clientHeight) }; }

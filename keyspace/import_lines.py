@@ -1,5 +1,5 @@
-"""Writing the keys of a file of lines, or (dry) comparing them. Small keys that must not be there go together: one look and one MULTI
-for a batch of them; the others one by one.
+"""Writing the keys of a file of lines, or (dry) comparing them. Small keys go together: one look at a batch of them, and one MULTI for
+those that are not there; what is overwritten goes one by one.
 """
 
 import time
@@ -14,7 +14,7 @@ from keyspace.backups.restore import Policy, Report
 from keyspace.backups.restore_look import Looker
 from keyspace.backups.restore_typed import write_typed
 from keyspace.backups.restore_way import WayBack
-from keyspace.backups.typed import NotTyped, TypedPiece, read_typed
+from keyspace.backups.typed import NotTyped, TypedPiece, read_typed, unpack
 from keyspace.backups.typed_writing import write_commands
 from keyspace.bulk.watched import execute, in_halves
 from keyspace.importing import digest_of
@@ -79,14 +79,26 @@ class LineWriter:
 
     def flush(self) -> None:
         held, self._held, self._bytes = list(self._held.values()), {}, 0
-        if self._back is None:
-            self._compare_small(held)
-        else:
+        if not held:
+            return
+        if self._back is not None and self._policy.existing == "skip":
             in_halves(held, self._write_small, self._give_up)
+            return
+        kinds = self._compare_small(held)
+        for each, kind in kinds:
+            self._report.count(kind, each.key.name)
+        if self._back is None:
+            return
+        self._report.skipped += sum(kind == "same" for _, kind in kinds)
+        in_halves([each for each, kind in kinds if kind == "new"], self._write_small, self._give_up)
+        for each, kind in kinds:
+            if kind == "different":
+                self._put(self._back, each.key, iter([each.piece]))
 
     def _as_small(self, first: TypedPiece, key: Dump) -> _Small | None:
-        """None for a key that is written alone: a large one, a stream (old servers know it otherwise), and any that may be there."""
-        alone = self._back is not None and self._policy.existing != "skip"
+        """None for a key that is written alone: a large one, a stream (old servers know it otherwise), and any where all are
+        overwritten."""
+        alone = self._back is not None and self._policy.existing == "overwrite"
         if alone or not first.last or first.type == "stream":
             return None
         small = _Small(first, key, write_commands(first.name, first.type, first.piece))
@@ -160,7 +172,10 @@ class LineWriter:
             if back is None or kind == "same":
                 report.skipped += back is not None
                 return
-        replaces = False
+        self._put(back, key, pieces)
+
+    def _put(self, back: WayBack, key: Dump, pieces: Iterator[TypedPiece]) -> None:
+        report, policy, replaces = self._report, self._policy, False
         if policy.existing != "skip":
             found = Looker(self._wire, policy).look([key])[0]
             replaces = found.old is not None
@@ -184,18 +199,33 @@ class LineWriter:
             self._report.failed += 1
             self._report.note("failed", name, problem)
 
-    def _compare_small(self, batch: list[_Small]) -> None:
+    def _compare_small(self, batch: list[_Small]) -> list[tuple[_Small, str]]:
+        """Each with new, same or different. Strings in three questions each, asked for all at once; others are read as large keys are."""
         names = [each.key.name for each in batch]
-        told = self._wire.call_many([word for name in names for word in (("TYPE", name), ("PTTL", name))])
-        for each, kind, ttl in zip(batch, told[::2], told[1::2], strict=True):
-            self._report.count(self._likeness(each.piece, [each.piece], kind, ttl), each.key.name)
+        asked = [word for name in names for word in (("TYPE", name), ("PTTL", name), ("STRLEN", name))]
+        told = self._wire.call_many(asked)
+        same_length = [
+            each for each, length in zip(batch, told[2::3], strict=True)
+            if each.piece.type == "string" and length == len(unpack(each.piece.piece["value"]))
+        ]  # fmt: skip
+        values = self._wire.call_many([("GET", each.key.name) for each in same_length])
+        held = dict(zip([each.key.name for each in same_length], values, strict=True))
+        found = []
+        for each, kind, ttl in zip(batch, told[::3], told[1::3], strict=True):
+            name, here = each.key.name, None
+            if each.piece.type == "string":
+                here = held.get(name) == unpack(each.piece.piece["value"])
+            found.append((each, self._likeness(each.piece, [each.piece], kind, ttl, here)))
+        return found
 
     def _compare(self, first: TypedPiece, pieces: Iterable[TypedPiece]) -> str:
         kind, ttl = self._wire.call_many([("TYPE", first.name), ("PTTL", first.name)])
         return self._likeness(first, pieces, kind, ttl)
 
-    def _likeness(self, first: TypedPiece, pieces: Iterable[TypedPiece], kind: Any, ttl: Any) -> str:
-        """new, same or different; `kind` and `ttl` as TYPE and PTTL answered."""
+    def _likeness(
+        self, first: TypedPiece, pieces: Iterable[TypedPiece], kind: Any, ttl: Any, alike: bool | None = None
+    ) -> str:
+        """new, same or different; `kind` and `ttl` as TYPE and PTTL answered, `alike` where the values have been compared."""
         _raise_any((kind, ttl))
         if kind == b"none":
             return "new"
@@ -203,6 +233,8 @@ class LineWriter:
         close = (end is None) == (first.expires is None) and abs((end or 0) - (first.expires or 0)) < 2000
         if kind.decode() != first.type or not close:
             return "different"
+        if alike is not None:
+            return "same" if alike else "different"
         try:
             here = digest_of(
                 first.type, (part.piece for part in read_typed(self._client, 0, first.name, first.type, None))

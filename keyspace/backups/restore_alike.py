@@ -12,7 +12,7 @@ from keyspace.backups.restore_target import Target
 from keyspace.backups.typed import NotTyped, Piece, TypedPiece, read_typed
 from keyspace.importing import digest_of
 
-MOST = 20_000
+MOST = 5_000
 """Values that one restore compares this way; further ones count as different."""
 
 

@@ -28,7 +28,7 @@ class TrashBack(WayBack):
         self._room = settings.TRASH_BYTES - (self._mine().aggregate(all=Sum("stored_size"))["all"] or 0)
         self._made = MadeKey.objects.filter(job=run.job).count()
         self._beyond = self._made > UNDO_KEYS
-        self._db, self._entries = 0, dict[bytes, TrashEntry]()
+        self._db, self._entries, self._coming = 0, dict[bytes, TrashEntry](), dict[bytes, bytes]()
         self._pruned = time.monotonic()
 
     def _mine(self) -> Any:
@@ -49,6 +49,9 @@ class TrashBack(WayBack):
         self._room -= len(old.payload)
         return True
 
+    def expect(self, coming: list[Dump]) -> None:
+        self._coming = {dump.name: dump.payload for dump in coming}
+
     def keep(self, lost: list[Dump]) -> set[bytes]:
         entries = [self._entry(old) for old in lost if self.fits(old)]
         # What was taken for the plain bytes comes back for the packed ones.
@@ -67,6 +70,7 @@ class TrashBack(WayBack):
             why=TrashEntry.Why.OVERWRITTEN, operation=self._job.kind, person=self._connection.actor.name,
             user=user if getattr(user, "pk", None) else None, expires_at=old.expires, payload=stored, dump_size=len(old.payload),
             stored_size=len(stored), job=self._job,
+            left=digest_of(self._coming.get(old.name)),
         )  # fmt: skip
 
     def forget(self, lost: list[Dump]) -> None:
@@ -76,8 +80,9 @@ class TrashBack(WayBack):
     def wrote(self, written: list[Wrote]) -> None:
         replaced = []
         for name, payload, replaces in written:
-            if replaces and (entry := self._entries.get(name)):
-                entry.left = digest_of(payload)
+            entry = self._entries.get(name) if replaces else None
+            if entry is not None and entry.left != (left := digest_of(payload)):
+                entry.left = left
                 replaced.append(entry)
         if replaced:
             TrashEntry.objects.bulk_update(replaced, ["left"])

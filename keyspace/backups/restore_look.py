@@ -69,7 +69,9 @@ class Looker:
         if same_value(old.payload, dump.payload):
             return True
         kinds = type_of_payload(old.payload), type_of_payload(dump.payload)
-        return self._alike is not None and kinds[0] == kinds[1] and self._alike(dump)
+        if self._alike is None or kinds[0] != kinds[1] or (_plain(old) and _plain(dump)):
+            return False
+        return self._alike(dump)
 
     def _read(self, names: list[bytes]) -> dict[bytes, Dump]:
         if not names:
@@ -91,6 +93,11 @@ class Looker:
             reply = self._wire.call_many([("COMMAND", "INFO", "PEXPIRETIME")])[0]
             self._absolute = not isinstance(reply, Exception) and any(reply or [])
         return self._absolute
+
+
+def _plain(dump: Dump) -> bool:
+    """Whether it is a string as it is, neither compressed nor stored as a number: then other bytes are another value."""
+    return dump.payload[0] == 0 and dump.payload[1] < 0xC0
 
 
 def _readable(size: Any) -> bool:

@@ -77,6 +77,7 @@ class Pipeline:
             return False  # one key alone is in one slot
         chosen = [each for each in found if wants(each, self._policy)]
         lost = [each.old for each in chosen if each.old is not None and each.kind == "different"]
+        self.back.expect([each.dump for each in chosen if each.kind == "different"])
         refused = self.back.keep(lost) if lost else set()
         kept = {old.name for old in lost} - refused
         refused |= {each.dump.name for each in chosen if each.large}

@@ -19,6 +19,9 @@ class WayBack:
         """Whether there is room to keep it; takes the room."""
         return True
 
+    def expect(self, coming: list[Dump]) -> None:
+        """Before `keep`: what will be written, which is mostly what DUMP says afterwards."""
+
     def keep(self, lost: list[Dump]) -> set[bytes]:
         """Before these are overwritten: the names for which there is no room."""
         return set()

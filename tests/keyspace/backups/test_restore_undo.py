@@ -225,6 +225,18 @@ def test_a_set_in_another_order_is_the_same(
     assert sorted(again.result["examples"]["different"]) == ["hash-big", "set", "stream"]
 
 
+def test_a_string_that_is_only_compressed_there_is_the_same(
+    redis: Any, connection_as: Callable[..., Any]
+) -> None:
+    redis.mset({"long": "x" * 5000, "other": "y" * 5000, "number": 17})
+    connection = connection_as("admin")
+    backup = back_up(connection, "export")
+    redis.config_set("rdbcompression", "no")
+    redis.set("other", "z" * 5000)
+    looked = restore(connection, backup, dry=True)
+    assert (looked.result["same"], looked.result["examples"]["different"]) == (2, ["other"])
+
+
 def test_overwriting_in_a_cluster(
     new_cluster: Callable[..., Any], redis: Any, make_server: Any, connection_as: Callable[..., Any]
 ) -> None:

@@ -7,7 +7,7 @@ import redis
 from keyspace import audit
 from keyspace.access import Permission, check_permission, performs
 from keyspace.changes import key_exists, refuse_unmasking
-from keyspace.deletion import NoWayBack
+from keyspace.deleting import NoWayBack
 from keyspace.dump_formats import dump_format
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, Conflict, NotFound

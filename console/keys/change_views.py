@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console.actors import actor_of, connect
 from console.keys.edit_answers import done, open_key, read_undo, signed_undo, trash_undo
 from console.keys.edit_forms import PLAIN, CopyForm, CreateForm, DeleteForm, RenameForm, read_seen, sign_seen
-from keyspace import changes, copying, deletion, edits
+from keyspace import changes, copying, deleting, edits
 from keyspace import ttl as ttls
 from keyspace.encoding import from_key_id, from_text, to_text
 from keyspace.errors import BadInput, Conflict, Denied, Problem
@@ -46,7 +46,7 @@ def deletion(request: HttpRequest, server: str, db: int, key: str) -> HttpRespon
 
 
 def _deletion(request: HttpRequest, connection: Connection, name: bytes, **more: Any) -> HttpResponse:
-    weight = deletion.weigh_key(connection, name)
+    weight = deleting.weigh_key(connection, name)
     more |= {"weight": weight, "expiry": ttls.get_ttl(connection, name), "digest": weight.type}
     return _show(request, "_delete", connection, "delete", name, **more)
 
@@ -58,12 +58,12 @@ def delete(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse
     without = form.is_valid() and form.cleaned_data["without_trash"]
 
     def act() -> dict[str, Any]:
-        deleted = deletion.delete_keys(connection, names=[name], without_trash=without, kind=seen.digest)
+        deleted = deleting.delete_keys(connection, names=[name], without_trash=without, kind=seen.digest)
         return {"entry": deleted.entries.get(name)}
 
     try:
         entry = once(seen.once, act)["entry"]
-    except (Conflict, deletion.NoWayBack) as problem:
+    except (Conflict, deleting.NoWayBack) as problem:
         return _deletion(request, connection, name, problem=problem)
     gone = reverse("key", args=[connection.server.name, connection.db, name])
     more = "" if entry else "It was not kept: there is no way back."
@@ -142,7 +142,7 @@ def copy(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
     target = open_connection(actor_of(request), data["server"], data["db"])
     try:
         once(seen.once, lambda: {"way": copying.copy_key(connection, name, to=data["to"], target=target).way})
-    except (BadInput, Conflict, Denied, deletion.NoWayBack) as problem:
+    except (BadInput, Conflict, Denied, deleting.NoWayBack) as problem:
         return _copying(request, connection, name, form, data["server"], problem=problem)
     text = f"Copied to {to_text(data['to'])[:80]}"
     if (data["server"], data["db"]) == (server, db):

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from keyspace import ttl
 from keyspace.audit_chain import Broken
 from keyspace.audit_check import note_broken, verify_some
-from keyspace.deletion import delete_keys
+from keyspace.deleting import delete_keys
 from keyspace.models import AuditEntry, TrashEntry
 
 

@@ -7,7 +7,7 @@ import uuid
 import pytest
 from django.urls import reverse
 
-from keyspace.deletion import delete_keys
+from keyspace.deleting import delete_keys
 from keyspace.models import TrashEntry
 
 pytestmark = pytest.mark.django_db

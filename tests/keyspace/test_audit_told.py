@@ -2,7 +2,7 @@
 
 import pytest
 
-from keyspace import deletion, trash, ttl
+from keyspace import deleting, trash, ttl
 from keyspace.edits import edit_key, find_edit, open_edit
 from keyspace.encoding import key_id
 from keyspace.models import AuditEntry, TrashEntry
@@ -59,7 +59,7 @@ def test_a_ttl_tells_what_it_was_and_is(operator, redis):
 
 def test_a_deletion_tells_type_length_memory_and_the_trash(operator, redis):
     redis.set(NAME, SECRET)
-    deletion.delete_keys(operator, names=[NAME])
+    deleting.delete_keys(operator, names=[NAME])
     told = last()
     assert (told["type"], told["length"], told["memory"]) == ("string", len(SECRET), len(SECRET))
     assert told["trash"] == str(TrashEntry.objects.get().pk)
@@ -68,14 +68,14 @@ def test_a_deletion_tells_type_length_memory_and_the_trash(operator, redis):
 def test_deleting_some_tells_their_names(operator, redis):
     for name in (NAME, b"other"):
         redis.set(name, SECRET)
-    deletion.delete_keys(operator, names=[NAME, b"other", b"gone"])
+    deleting.delete_keys(operator, names=[NAME, b"other", b"gone"])
     told = last()
     assert (told["names"], told["deleted"], told["gone"]) == ([r"k\xff", "other", "gone"], 2, 1)
 
 
 def test_a_restore_over_a_newer_key_tells_where_that_went(operator, redis):
     redis.set(NAME, SECRET)
-    deletion.delete_keys(operator, names=[NAME])
+    deleting.delete_keys(operator, names=[NAME])
     entry = TrashEntry.objects.get()
     redis.set(NAME, "newer")
     restored = trash.restore_key(operator, NAME, entry_id=entry.pk, replace=True)
@@ -97,15 +97,15 @@ def test_people_and_groups_tell_what_changed(console_as):
 def test_a_deletion_that_fails_on_its_way_tells_what_is_gone(operator, redis, monkeypatch):
     for name in (b"first", b"second", b"third"):
         redis.set(name, SECRET)
-    real = deletion._delete
+    real = deleting._delete
 
     def fail_at_second(connection, name, *args, **kwargs):
         if name == b"second":
             raise ConnectionError("Connection closed by server.")
         return real(connection, name, *args, **kwargs)
 
-    monkeypatch.setattr(deletion, "_delete", fail_at_second)
+    monkeypatch.setattr(deleting, "_delete", fail_at_second)
     with pytest.raises(ConnectionError):
-        deletion.delete_keys(operator, names=[b"first", b"second", b"third"])
+        deleting.delete_keys(operator, names=[b"first", b"second", b"third"])
     assert AuditEntry.objects.first().outcome == "failed"
     assert (last()["deleted"], last()["names"]) == (1, ["first", "second", "third"])

@@ -6,7 +6,7 @@ import pytest
 
 from keyspace.changes import create_key, rename_key
 from keyspace.copying import copy_key, copy_obstacles
-from keyspace.deletion import weigh_key
+from keyspace.deleting import weigh_key
 from keyspace.edits import find_edit
 from keyspace.errors import BadInput, Conflict, Denied, NotFound
 from keyspace.models import AuditEntry

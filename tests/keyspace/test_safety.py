@@ -12,9 +12,9 @@ import pytest
 import redis as redis_py
 from django.db import DatabaseError
 
-from keyspace import changes, deletion, edits, trash, ttl
+from keyspace import changes, deleting, edits, trash, ttl
 from keyspace.changes import rename_key
-from keyspace.deletion import NoWayBack, delete_keys
+from keyspace.deleting import NoWayBack, delete_keys
 from keyspace.edits import edit_key, find_edit, open_edit
 from keyspace.errors import Conflict, NotFound, Unanswered, explain
 from keyspace.models import TrashEntry
@@ -79,7 +79,7 @@ def test_a_key_that_expires_before_it_is_deleted_leaves_nothing_in_the_trash(
     any_operator, any_redis, meanwhile
 ):
     any_redis.set(NAME, "old", px=200)
-    meanwhile(deletion, "take_image", lambda: time.sleep(0.3))
+    meanwhile(deleting, "take_image", lambda: time.sleep(0.3))
     with pytest.raises(NotFound):
         delete_keys(any_operator, names=[NAME])
     assert not TrashEntry.objects.exists()
@@ -114,7 +114,7 @@ def test_a_key_deleted_and_made_anew_in_between_is_not_deleted_as_what_it_was(
         any_redis.delete(NAME)
         any_redis.sadd(NAME, "theirs")
 
-    meanwhile(deletion, "take_image", replace)
+    meanwhile(deleting, "take_image", replace)
     with pytest.raises(Conflict):
         delete_keys(any_operator, names=[NAME])
     assert any_redis.smembers(NAME) == {b"theirs"} and not TrashEntry.objects.exists()
@@ -273,7 +273,7 @@ def test_a_rename_whose_answer_was_lost_does_not_say_that_nothing_was_renamed(lo
 @pytest.fixture
 def busy(monkeypatch, redis):
     """Every attempt to delete under WATCH finds that somebody wrote."""
-    monkeypatch.setattr(deletion, "_executed", lambda pipe, entry: entry.delete() and False)
+    monkeypatch.setattr(deleting, "_executed", lambda pipe, entry: entry.delete() and False)
     redis.set(NAME, "busy", px=3_600_000)
 
 
@@ -317,7 +317,7 @@ def test_no_busy_key_is_deleted_while_the_trash_cannot_be_written(operator, redi
     def full(*args, **kwargs):
         raise DatabaseError("database or disk is full")
 
-    monkeypatch.setattr(deletion, "TRIES", 0)
+    monkeypatch.setattr(deleting, "TRIES", 0)
     monkeypatch.setattr(trash, "keep", full)
     with pytest.raises(DatabaseError):
         delete_keys(operator, names=[NAME])

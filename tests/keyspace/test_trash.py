@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from keyspace import trash
-from keyspace.deletion import NoWayBack, delete_keys
+from keyspace.deleting import NoWayBack, delete_keys
 from keyspace.errors import Conflict, Denied, NotFound
 from keyspace.images import digest_of
 from keyspace.models import AuditEntry, TrashEntry

@@ -61,13 +61,10 @@ class ArchiveWriter:
         records, pack = self._records, _RECORD.pack
         held = 0
         for name, expires, payload in page:
-            if len(payload) > MAX_RECORD:
-                raise TooLarge(
-                    f"The key {to_text(name)[:80]} takes {len(payload) / 1e6:.0f} MB: too large for an archive.",
-                    "A pull keeps it as it is; the readable form takes it in pieces.",
-                )
             records += (pack(db, len(name), -1 if expires is None else expires, len(payload)), name, payload)
             held += len(name) + len(payload) + 20
+        if held > MAX_RECORD:
+            _refuse_too_large(page)
         self._held += held
         self.counts.keys[db] = self.counts.keys.get(db, 0) + len(page)
         if self._held >= BLOCK_BYTES:
@@ -101,6 +98,15 @@ class ArchiveWriter:
         head = _BLOCK.pack(kind, flag, len(stored), len(plain), crc64(stored))
         self._crc = crc64(stored, crc64(head, self._crc))
         self._write(head + stored)
+
+
+def _refuse_too_large(page: list[Dump]) -> None:
+    for dump in page:
+        if len(dump.payload) > MAX_RECORD:
+            raise TooLarge(
+                f"The key {to_text(dump.name)[:80]} takes {len(dump.payload) / 1e6:.0f} MB: too large for an archive.",
+                "A pull keeps it as it is; the readable form takes it in pieces.",
+            )
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,9 @@ def place_words() -> str:
 
 def open_raw(name: str) -> IO[bytes]:
     """The file as it lies. Raises NotFound."""
-    away = remote()
+    here, away = directory() / name, remote()
     try:
-        return bucket.open_remote(away, name) if away is not None else (directory() / name).open("rb")
+        return here.open("rb") if away is None or here.is_file() else bucket.open_remote(away, name)
     except FileNotFoundError:
         raise _gone() from None
 
@@ -81,9 +81,7 @@ def read_chunks(name: str, first: int = 0) -> Iterator[bytes]:
 def local_path(name: str) -> Iterator[Path]:
     """The contents as a plain file: the one in the directory, or a 0600 copy that goes with the block."""
     here = directory() / name
-    if remote() is None and not sealed.is_sealed(here):
-        if not here.is_file():
-            raise _gone()
+    if here.is_file() and not sealed.is_sealed(here):
         yield here
         return
     copy = parts_directory() / f"copy~{uuid.uuid4().hex}"
@@ -108,11 +106,10 @@ def _copy(name: str, target: IO[bytes]) -> None:
 
 def remove(name: str) -> None:
     """Remove a file; not being there is as good. Raises Unavailable."""
-    away = remote()
-    if away is not None:
+    path, away = directory() / name, remote()
+    if away is not None and not path.is_file():
         bucket.remove_remote(away, name)
         return
-    path = directory() / name
     path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         path.parent.rmdir()
@@ -127,7 +124,5 @@ def remove_all(backup_id: uuid.UUID | str) -> None:
 
 
 def _files_of(backup_id: str) -> list[str]:
-    away = remote()
-    if away is not None:
-        return bucket.list_remote(away, backup_id)
-    return [f"{backup_id}/{path.name}" for path in (directory() / backup_id).glob("*")]
+    here, away = [f"{backup_id}/{path.name}" for path in (directory() / backup_id).glob("*")], remote()
+    return here + (bucket.list_remote(away, backup_id) if away is not None else [])

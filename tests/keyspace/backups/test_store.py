@@ -180,6 +180,28 @@ def test_backups_in_a_bucket(
     assert backup.state == "damaged"
 
 
+def test_backups_made_before_there_was_a_bucket_stay_good(
+    redis: Any, settings: Any, connection_as: Callable[..., Any], request: pytest.FixtureRequest
+) -> None:
+    """Who moves to a bucket has backups in the directory: they are still found, and not called damaged."""
+    redis.set("a", 1)
+    connection = connection_as("admin")
+    old = back_up(connection, "pull")
+    client, name = request.getfixturevalue("bucket")
+    new = back_up(connection, "pull")
+    for backup, count in ((old, 0), (new, 1)):
+        finish(services.verify_backup(connection, backup_id=str(backup.pk)))
+        backup.refresh_from_db()
+        assert backup.state == "loaded", backup.state_note
+        assert b"".join(transfer.download_backup(connection, backup_id=str(backup.pk)).chunks()).startswith(
+            b"VALKEY"
+        )
+        assert client.list_objects_v2(Bucket=name, Prefix=str(backup.pk)).get("KeyCount", 0) == count
+        services.remove(backup)
+    assert "Contents" not in client.list_objects_v2(Bucket=name)
+    assert not (store.directory() / old.files[0]["name"]).exists()
+
+
 class Cutting:
     """A proxy before the storage that goes silent for good once it has let `limit` bytes through."""
 

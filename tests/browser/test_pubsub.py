@@ -71,6 +71,13 @@ def test_subscribe_publish_and_see(open_pubsub: Open, operator: Any) -> None:
     expect(page.locator(".live-row").first).to_contain_text('{"asset": "BRL"}')
     page.get_by_role("button", name="Publish").click()
     expect(page.locator("[data-count=received]")).to_have_text("2")
+    page.get_by_label("Payload", exact=True).fill("typed meanwhile")
+    page.get_by_role("button", name="Repeat last").click()
+    expect(page.locator("[data-count=received]")).to_have_text("3")
+    assert payloads(page) == ['{"asset": "BRL"}'] * 3
+    page.get_by_label("Highlight this text").fill("brl")
+    expect(page.locator(".live-row mark")).to_have_text(["BRL"] * 3)
+    expect(page.locator("[data-chart-here] canvas")).to_be_visible()
     page.locator(".live-row").first.click()
     expect(page.locator(".live-detail pre")).to_have_text('{\n  "asset": "BRL"\n}')
     page.locator(".live-detail").get_by_role("button", name="Hex").click()

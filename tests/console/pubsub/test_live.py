@@ -90,6 +90,22 @@ async def test_one_subscription_whatever_the_number_of_viewers(
         await asyncio.sleep(0.02)
 
 
+async def test_every_second_tells_the_rates_by_channel_and_by_subscription(
+    open_live: Any, viewer: Any, redis: Any
+) -> None:
+    socket = await open_live(viewer)
+    await socket.watch(("pattern", "orders.*"), ("channel", "quiet"))
+    await publish(redis, "orders.1", b"12345", b"67890")
+    await publish(redis, "orders.2", b"x")
+    await socket.messages(3)
+    tick = await socket.until("tick")
+    assert sorted(tick["subs"]) == [["channel", "quiet", 0, 0], ["pattern", "orders.*", 3, 11]]
+    told = [row for frame in socket.seen if frame["t"] == "tick" for row in frame["by"]]
+    assert sum(count for name, count in told if name == "orders.1") == 2
+    assert sum(count for name, count in told if name == "orders.2") == 1 and tick["rest"] == 0
+    assert (await socket.until("tick"))["by"] == []
+
+
 async def test_the_set_changes_while_it_runs(open_live: Any, viewer: Any, redis: Any) -> None:
     socket = await open_live(viewer)
     await socket.watch(("channel", "a"))

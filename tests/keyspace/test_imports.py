@@ -235,6 +235,24 @@ def test_bad_lines_are_told_by_number_and_the_rest_goes_on(redis: Any, connectio
     assert "last line is missing" in job.result["bad"][-1][1]
 
 
+def test_one_key_of_a_batch_does_not_spoil_the_others(redis: Any, connection_as: Any) -> None:
+    """A key that stands twice in a file is written once, and what the server refuses is told by name."""
+
+    def line(name: str, kind: str, value: Any) -> bytes:
+        return json.dumps(
+            {"db": 0, "name": name, "type": kind, "expires": None, "part": 0, "last": True, "value": value}
+        ).encode()
+
+    redis.set("there", "old")
+    lines = [line("a", "list", ["1"]), line("bad", "zset", [["m", "nan"]]), line("there", "string", "new"),
+             line("b", "string", "1"), line("a", "list", ["2"]), line("c", "set", ["x"])]  # fmt: skip
+    job = bring(connection_as("admin"), b"\n".join(lines) + b"\n")
+    found = job.result
+    assert (found["restored"], found["skipped"], found["failed"]) == (3, 2, 1), job.problem
+    assert redis.lrange("a", 0, -1) == [b"1"] and redis.get("there") == b"old" and not redis.exists("bad")
+    assert redis.get("b") == b"1" and redis.smembers("c") == {b"x"} and "bad: " in found["problems"][0]
+
+
 @pytest.mark.parametrize("data", [b"hello", b"REDIS0011......", b"\x1f\x8b", b""])
 def test_what_is_no_export_is_refused(connection_as: Any, data: bytes) -> None:
     with pytest.raises(BadInput):
@@ -296,8 +314,10 @@ def test_what_expired_since_is_not_brought_to_life(redis: Any, connection_as: An
     assert job.result["expired"] == 1 and not redis.exists("e:short")
 
 
-@pytest.mark.parametrize("form", ["archive", "lines"])
-def test_kill_9_in_the_middle_then_resume(redis: Any, connection_as: Any, form: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "existing"), [("archive", "overwrite"), ("lines", "overwrite"), ("lines", "skip")]
+)
+def test_kill_9_in_the_middle_then_resume(redis: Any, connection_as: Any, form: str, existing: str) -> None:
     """Everything is there, once."""
     count = 30_000
     pipe = redis.pipeline(transaction=False)
@@ -307,7 +327,7 @@ def test_kill_9_in_the_middle_then_resume(redis: Any, connection_as: Any, form: 
     admin = connection_as("admin")
     data = exported(admin, form, Choice(Filter(b"e:*")))
     redis.flushall()
-    job = imports.start_import(admin, preview_id=preview(admin, data).pk, existing="overwrite")
+    job = imports.start_import(admin, preview_id=preview(admin, data).pk, existing=existing)
     name = str(database.settings_dict["NAME"])
     process = subprocess.Popen(
         [sys.executable, "-c", WITH_OUR_FILES, name, str(job.pk), str(store.directory())],

@@ -12,8 +12,8 @@ class TrashEntry(models.Model):
 
     `left` is the SHA-256 of the DUMP's content that the operation left behind ("" where it left no key): undoing goes by it. `preview` has
     rows of [text, whether masks hide it]. `dump_size` counts the bytes of the DUMP, `stored_size` those of `payload`. `job` is the
-    restore or the bulk work that took the key away. Of a `part` of a key that is too large to be kept, `payload` and `left` are as `keyspace.parts` has
-    them.
+    restore or the bulk work that took the key away. Of a `part` of a key that is too large to be kept, `payload` and `left` are as
+    `keyspace.parts` has them.
     """
 
     class Why(models.TextChoices):

@@ -37,9 +37,12 @@ def undo_restore(connection: Connection, *, job_id: str) -> Job:
         raise Conflict("The restore is still running.", "Cancel it first, or wait.")
     if not (_overwritten(done).exists() or MadeKey.objects.filter(job=done).exists()):
         raise Conflict("There is nothing left to undo.", "It was undone, or the trash has let go of it.")
+    # What was undone can be gone on with, and undone again.
+    undos = Job.objects.filter(kind="undo_restore", params__restore=str(done.pk))
+    ended = undos.exclude(state__in=Job.UNFINISHED).count()
     return start_job(
         connection.actor, "undo_restore", title=f"Undo: {done.title}", server=done.server, db=done.db,
-        params={"restore": str(done.pk)}, once=f"undo-{done.pk.hex}",
+        params={"restore": str(done.pk)}, once=f"undo-{done.pk.hex}-{ended}",
     )  # fmt: skip
 
 

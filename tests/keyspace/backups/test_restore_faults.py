@@ -142,6 +142,8 @@ def test_cancelled_and_undone(
     restart_job(connection.actor, job.pk)
     assert finish(job).state == "done"
     assert redis.dbsize() == 5000
+    assert take_back(connection, job).result["counts"] == {"removed": 5000}
+    assert redis.dbsize() == 0
 
 
 def test_a_target_whose_memory_is_full(redis: Any, connection_as: Callable[..., Any]) -> None:

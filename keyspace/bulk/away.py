@@ -14,6 +14,20 @@ LOST = (redis.ConnectionError, redis.TimeoutError)
 T = TypeVar("T")
 
 
+def is_away(error: object) -> bool:
+    """A lost connection, a server that loads its data, or one that a long script holds up: it will answer again."""
+    return isinstance(error, LOST) or (
+        isinstance(error, redis.ResponseError) and str(error).startswith("BUSY ")
+    )
+
+
+def check_answered(replies: list[Any]) -> None:
+    """Raises what says that the server is away: that is nothing of the one key it stands for."""
+    for reply in replies:
+        if is_away(reply):
+            raise reply
+
+
 class Away:
     """Since when the server of a run has not answered."""
 
@@ -45,5 +59,7 @@ def begin_again(run: Run, read: Callable[[], T]) -> T:
     while True:
         try:
             return read()
-        except LOST as error:
+        except redis.RedisError as error:
+            if not is_away(error):
+                raise
             away.wait(error, done=0)

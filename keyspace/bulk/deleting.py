@@ -7,6 +7,7 @@ import zstandard
 from django.conf import settings
 
 from keyspace import trash
+from keyspace.bulk.away import check_answered
 from keyspace.bulk.tally import GONE, Tally
 from keyspace.bulk.watched import execute, in_halves
 from keyspace.bulk.weighing import Weighed, by_weight, weigh
@@ -36,6 +37,7 @@ class Delete:
             return
         with tally.sending(names):
             replies = wire.call_many([("UNLINK", name) for name in names])
+            check_answered(replies)
         for name, reply in zip(names, replies, strict=True):
             if isinstance(reply, Exception):
                 tally.fail([name], str(reply)[:200])

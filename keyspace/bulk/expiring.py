@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from keyspace.bulk.away import check_answered
 from keyspace.bulk.plan import Planned
 from keyspace.bulk.tally import Tally
 from keyspace.bulk.watched import execute, in_halves
@@ -49,7 +50,8 @@ class Persist:
 
 
 def _count(names: list[bytes], replies: list[Any], tally: Tally, zero: str) -> None:
-    """Replies of 1 are done, of 0 skipped for `zero`."""
+    """Replies of 1 are done, of 0 skipped for `zero`. Raises what says that the server is away."""
+    check_answered(replies)
     done = replies.count(1)
     tally.done += done
     if done == len(replies):

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import redis
+
 from keyspace.access import Permission, Right, check_permission
-from keyspace.bulk.away import LOST, Away
+from keyspace.bulk.away import Away, is_away
 from keyspace.bulk.choice import Choice, choice_of, still_there
 from keyspace.bulk.copying import Copier, check_copy, target_of
 from keyspace.bulk.pace import Pace
@@ -160,7 +162,9 @@ class Work:
                 return
             except RightsChanged:
                 self.__dict__.pop("copier", None)  # it knows which keys the person may write
-            except LOST as error:
+            except redis.RedisError as error:
+                if not is_away(error):
+                    raise
                 self._break_off()
                 self._away.wait(error, checkpoint=self._checkpoint())
 

@@ -497,6 +497,41 @@ def test_a_server_that_goes_away_is_waited_for(new_server: Any, make_server: Any
     assert result["done"] + result["unknown"] == job.done == 2001 and not result["skipped"], result
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        Order("delete", rate=1500),
+        Order("delete", trash=False, rate=1500),
+        Order("set", ttl=3_600_000, rate=1500),
+    ],
+)
+def test_a_script_that_runs_too_long_is_waited_for(
+    new_server: Any, make_server: Any, connection_as: Any, order: Order
+) -> None:
+    server = new_server("valkey9", busy_reply_threshold=50)
+    row = make_server(server, "slow")
+    with server.client() as client:
+        fill(client, 2000)
+    admin = connection_as("admin", server=row)
+    job = start_bulk(admin, look_id=look(admin).pk, order=order)
+    thread = in_thread(job)
+    wait_for(job, lambda job: job.done > 300)
+
+    def spin() -> None:
+        with server.client(socket_timeout=None) as client, pytest.raises(redis_py.ResponseError):
+            client.eval("while true do end", 0)
+
+    script = threading.Thread(target=spin)
+    script.start()
+    wait_for(job, lambda job: "script" in job.phase)
+    with server.client() as client:
+        client.execute_command("SCRIPT", "KILL")
+    script.join(5)
+    thread.join(20)
+    job.refresh_from_db()
+    assert (job.state, job.result["done"], job.result["failed"]) == ("done", 2001, 0), job.problem
+
+
 class Broken:
     """Breaks the connection at the third write of `command`: before the server hears of it, or after it has done it."""
 

@@ -10,7 +10,7 @@ NAMES = (b"plain", b"bin\xff\x00\n:name", "schlüssel".encode())
 
 def fill(client: "redis.Redis", *, many: int = 0) -> None:
     """A key of each type; `many` more strings. Expiries lie an hour ahead."""
-    soon = int(time.time() * 1000) + 3_600_000
+    soon = (int(time.time()) + 3600) * 1000
     client.set(NAMES[0], "text")
     client.set(NAMES[1], b"\x00\xff" * 40, pxat=soon)
     client.set(NAMES[2], "ü" * 3000)
@@ -59,7 +59,8 @@ def contents(client: "redis.Redis") -> dict[bytes, Any]:
 def value_of(client: "redis.Redis", name: bytes) -> Any:
     kind = client.type(name).decode()
     left = client.pttl(name)
-    expires = None if left < 0 else round((time.time() * 1000 + left) / 4000)
+    # Whole seconds, as `fill` has them, lie half a second and more from where this rounds to another number.
+    expires = None if left < 0 else round((time.time() * 1000 + left - 500) / 4000)
     return kind, _READ[kind](client, name), expires
 
 

@@ -55,7 +55,10 @@ def test_preview_then_import_then_the_report(admin_client: Client, redis: Any, e
     assert redis.llen("e:l") == 3 and redis.get(BYTES) != b"newer"
     assert [bytes(kept.name) for kept in TrashEntry.objects.all()] == [BYTES]
     report = body(admin_client.get(answer.url))
-    assert reverse("restore_undo", args=["test", job.pk]) in report and reverse("trash", args=["test", 0]) in report
+    assert (
+        reverse("restore_undo", args=["test", job.pk]) in report
+        and reverse("trash", args=["test", 0]) in report
+    )
 
 
 def test_the_name_of_the_file_is_never_a_path_and_only_the_owner_reads_it(

@@ -29,8 +29,10 @@ def restore_readable(
     progress: Callable[[Report], None],
     back: Callable[[int], WayBack],
     report: Report,
+    *,
+    dry: bool = False,
 ) -> None:
-    """What is there is overwritten without a look at its value: it differs, or it does no harm."""
+    """What is there is overwritten without a look at its value: it differs, or it does no harm. So a dry run calls it different."""
     for stored in backup.files:
         with store.open_file(stored["name"]) as source:
             for first, pieces in read_readable(source):
@@ -41,8 +43,24 @@ def restore_readable(
                     continue
                 report.looked += 1
                 into = first.db if to_db is None else to_db
-                _restore_key(target, into, key, pieces, policy, report, back(into))
+                if dry:
+                    _count_key(target, into, key, policy, report)
+                else:
+                    _restore_key(target, into, key, pieces, policy, report, back(into))
                 progress(report)
+
+
+def _count_key(target: Target, db: int, key: Dump, policy: Policy, report: Report) -> None:
+    if policy.leaves_out(key):
+        report.count("expired", key.name)
+        return
+    with open_wire(target.at(db, key.name)) as wire:
+        found = Looker(wire, policy).look([key])[0]
+    report.count(found.kind, key.name)
+    if found.kind != "new" and (policy.existing == "skip" or found.newer):
+        report.skipped += 1
+    elif found.large:
+        report.count("lost" if policy.beyond_trash else "too_large", key.name)
 
 
 def _restore_key(

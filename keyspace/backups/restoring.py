@@ -114,9 +114,9 @@ def _restore(run: Run, backup: Backup, connection: Connection, told: dict[str, A
         run.report(done=report.looked, total=total, phase="comparing" if dry else "restoring")
 
     try:
-        if backup.kind == Backup.Kind.READABLE and backup.state != Backup.State.LOADED and not dry:
-            way = back or TrashBack(run, connection)
-            restore_readable(backup, wanted, target, policy, params.get("to_db"), progress, way.at, report)
+        if backup.kind == Backup.Kind.READABLE and backup.state != Backup.State.LOADED:
+            way, to_db = back or TrashBack(run, connection), params.get("to_db")
+            restore_readable(backup, wanted, target, policy, to_db, progress, way.at, report, dry=dry)
         else:
             _restore_from_source(run, backup, target, policy, back, progress, told, report)
     finally:

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from keyspace import job_worker
-from keyspace.backups import opening, store
+from keyspace.backups import opening, restore_primary, store
 from keyspace.encoding import key_id
 from keyspace.models import AuditEntry, Backup, Job, OpenBackup, Schedule
 from tests.keyspace.backups.samples import fill
@@ -125,6 +125,24 @@ def test_restore_a_selection_made_while_browsing(
     assert "all in <code>hash</code>" in again
     assert admin_client.post(address("backup_restore", backup), order | {"folders": "???"}).status_code == 422
     assert viewer_client.post(link, selected).status_code == 403
+
+
+def test_a_copy_that_did_not_begin_says_so(
+    backup: Backup, redis: Any, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore_primary, "SILENT_SECONDS", 0.5)
+    order = {
+        "target": "test", "match": "*", "existing": "skip", "ttl": "original", "empty": "on", "method": "primary",
+        "reach": "192.0.2.1:7400", "confirmed": "test", "act": "restore",
+    }  # fmt: skip
+    size = redis.dbsize()
+    to_job = admin_client.post(address("backup_restore", backup), order)
+    run_all()
+    page = admin_client.get(to_job["Location"]).content.decode()
+    assert "does not copy from 192.0.2.1:7400" in page
+    assert restore_primary.AS_IT_WAS in page
+    assert "Restore it…" in page
+    assert redis.dbsize() == size
 
 
 def test_what_is_restored_is_what_the_dry_run_looked_at(

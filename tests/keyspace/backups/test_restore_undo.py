@@ -269,3 +269,27 @@ def test_a_restore_into_an_emptied_server_has_its_safety_backup(
     assert "undo" not in job.result
     with pytest.raises(Conflict, match="nothing left"):
         undo_restore(connection, job_id=str(job.pk))
+
+
+def test_a_readable_export_that_no_server_here_loads(
+    json_server: RunningServer, json_redis: Any, make_server: Any, connection_as: Callable[..., Any]
+) -> None:
+    """JSON documents need their module: they go line by line, with the same policies and the same way back."""
+    json_redis.execute_command("JSON.SET", "doc", "$", '{"a": 1}')
+    json_redis.set("text", "backup")
+    connection = connection_as("admin", server=make_server(json_server))
+    backup = back_up(connection, "readable")
+    assert backup.state == "unverifiable"
+    json_redis.execute_command("JSON.SET", "doc", "$", '{"a": 2}')
+    json_redis.delete("text")
+    looked = restore(connection, backup, dry=True)
+    assert (looked.result["new"], looked.result["different"], json_redis.exists("text")) == (1, 1, 0)
+    looked.delete()
+    assert restore(connection, backup).result["skipped"] == 1
+    take_back(connection, Job.objects.get(kind="restore_backup"))
+    job = restore(connection, backup, existing="overwrite")
+    assert (job.state, job.result["restored"], job.result["typed"]) == ("done", 2, 2)
+    assert json_redis.execute_command("JSON.GET", "doc") == b'{"a":1}'
+    assert take_back(connection, job).result["counts"] == {"put_back": 1, "removed": 1}
+    assert json_redis.execute_command("JSON.GET", "doc") == b'{"a":2}'
+    assert not json_redis.exists("text")

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 import time
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -189,13 +190,17 @@ def remove_abandoned() -> None:
     """Remove parts, and plain copies of sealed files, whose process ended without doing so: nobody holds their lock."""
     for path in parts_directory().iterdir():
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _abandoned_after(path) and _is_free(path):
+            if time.time() - path.stat().st_mtime < _abandoned_after(path):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif _is_free(path):
                 path.unlink(missing_ok=True)
 
 
 def _abandoned_after(path: Path) -> float:
-    """Seconds; an upload waits for its person, locked or not."""
-    return UPLOAD_SECONDS if path.name.startswith(UPLOAD) else 60.0
+    """Seconds; an upload waits for its person, locked or not, and the working directory of a comparison has no lock."""
+    return UPLOAD_SECONDS if path.name.startswith(UPLOAD) or path.is_dir() else 60.0
 
 
 def _is_free(path: Path) -> bool:

@@ -308,12 +308,16 @@ def test_what_a_killed_console_left_is_removed(settings: Any, tmp_path: Path) ->
     left = [store.parts_directory() / name for name in ("copy~1", "x~0.rdb~2", "upload~3", "upload~4")]
     for path in left:
         path.write_bytes(b"x")
-    hours = {left[3]: 49.0}
-    for path in (mine.path, *left):
+    works = [store.parts_directory() / f"compare~{number}" for number in range(2)]
+    for path in works:
+        path.mkdir()
+        (path / "keys").write_bytes(b"x")
+    hours = {left[3]: 49.0, works[1]: 49.0}
+    for path in (mine.path, *left, *works):
         then = time.time() - hours.get(path, 1.0) * 3600
         os.utime(path, (then, then))
     store.remove_abandoned()
-    assert set(store.parts_directory().iterdir()) == {mine.path, left[2]}
+    assert set(store.parts_directory().iterdir()) == {mine.path, left[2], works[0]}
     mine.__exit__()
 
 

@@ -59,7 +59,7 @@ def test_any_key_is_found_by_its_name_as_it_is_shown(reader, write, key):
 def test_a_pattern_finds_what_redis_would(reader, write, monkeypatch, pattern, keys, few):
     """By the index of keys' beginnings where few have it, else entry by entry."""
     monkeypatch.setattr(audit_entries, "FEW", few)
-    monkeypatch.setattr(audit_entries, "STEP", 2)
+    monkeypatch.setattr(audit_entries, "STEPS", (2, 4))
     for key in (b"session:2", b"cache:2", b"session:\xff", b"\xff\xff", None):
         write(key)
     assert sorted(found(reader, key=pattern)) == sorted(keys)

@@ -160,7 +160,10 @@ class Part:
 
 def disk_problem(error: OSError, written: int) -> Exception:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return error
+        return Unavailable(
+            f"The disk of the backup store failed: {error.strerror}.",
+            "Look after the disk; nothing was kept.",
+        )
     return DiskFull(written)
 
 

@@ -188,6 +188,26 @@ def test_a_full_disk_fails_clean_and_says_how_much_is_missing(
     redis.config_set("rdbcompression", "yes")
 
 
+@pytest.mark.parametrize("kind", ["pull", "export"])
+def test_a_disk_that_fails_is_not_taken_for_the_connection(
+    kind: str, redis: Any, connection_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis.execute_command("DEBUG", "POPULATE", 20_000, "key", 200)
+
+    def write(part: store.Part, view: memoryview) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(store.Part, "_write_all", write)
+    backup = making.begin_backup(connection_as("admin"), kind)
+    job_worker.run_job(backup.job.pk)  # type: ignore[union-attr]
+    backup.refresh_from_db()
+    assert (backup.state, backup.state_note) == (
+        "failed",
+        "The disk of the backup store failed: Input/output error.",
+    )
+    assert left_over() == []
+
+
 def test_an_interrupted_backup_is_marked_and_its_parts_removed(connection_as: Callable[..., Any]) -> None:
     backup = making.begin_backup(connection_as("admin"), "pull")
     part = store.Part(f"{backup.pk}/0.rdb")

@@ -182,7 +182,7 @@ def test_delete_undo_and_the_trash_page(console, signed_in, operator, redis):
     page.locator(".key-head").get_by_role("button", name="Delete").click()
     page.locator("#_delete [data-act]").click()
     expect(page.locator("#_pane")).to_contain_text("There is no key")
-    page.get_by_role("link", name="Trash").click()
+    page.locator("#_pane").get_by_role("link", name="trash").click()
     page.locator("button.row-link", has_text="session:1").first.click()
     expect(page.locator("#_entry")).to_contain_text("secret")
     page.locator("#_entry").get_by_role("button", name="Restore").click()

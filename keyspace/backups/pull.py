@@ -159,12 +159,8 @@ class _Stream:
         view = memoryview(buffer)
         before = at
         at += self._wait(view[at:end])
-        until = time.monotonic() + _LOOK_SECONDS
-        while (
-            at < min(end, _ENOUGH)
-            and not (mark and buffer.endswith(mark, 0, at))
-            and time.monotonic() < until
-        ):
+        enough, until = min(end, _ENOUGH), time.monotonic() + _LOOK_SECONDS
+        while at < enough and not (mark and buffer.endswith(mark, 0, at)) and time.monotonic() < until:
             try:
                 more = self._socket.recv_into(view[at:end])
             except TimeoutError:

@@ -22,7 +22,7 @@ from keyspace.backups.making import prove, tell_keys
 from keyspace.backups.parts import UPLOAD, UPLOAD_SECONDS, disk_problem
 from keyspace.backups.uploading import check_beginning, take_upload, upload_limit
 from keyspace.errors import BadInput, Conflict, NotFound, TooLarge, Unavailable
-from keyspace.jobs import Run, job, start_job
+from keyspace.jobs import Cancelled, Run, job, start_job
 from keyspace.models import Backup, Job
 from keyspace.servers import Connection
 
@@ -161,7 +161,13 @@ def finish_upload(connection: Connection, *, token: str) -> Job:
     )  # fmt: skip
 
 
-@job("take_upload", permission=Permission.BACK_UP, resumable=True)
+def forget(ended: Job) -> None:
+    """A file whose job was cancelled before it began is not wanted any more."""
+    if ended.wants_cancel:
+        Upload(**ended.params["upload"]).path.unlink(missing_ok=True)
+
+
+@job("take_upload", permission=Permission.BACK_UP, resumable=True, on_interrupt=forget)
 def take(run: Run) -> dict[str, Any]:
     """The file becomes a backup of its own, if it is one. After a crash it begins anew, or goes on with the verification."""
     upload = Upload(**run.params["upload"])
@@ -178,10 +184,10 @@ def take(run: Run) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _taken(upload: Upload) -> Iterator[None]:
-    """A file that is no backup goes at once; one that could not be kept may be tried again."""
+    """A file that is no backup, or not wanted any more, goes at once; one that could not be kept may be tried again."""
     try:
         yield
-    except (BadInput, TooLarge):
+    except (BadInput, TooLarge, Cancelled):
         upload.path.unlink(missing_ok=True)
         raise
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from keyspace import job_worker
 from keyspace.backups import store, uploads
+from keyspace.jobs import Cancelled
 from keyspace.models import AuditEntry, Backup, Job
 from tests.keyspace.backups.samples import contents, fill
 from tests.keyspace.backups.test_restoring import back_up, restore
@@ -192,3 +193,26 @@ def test_a_full_disk_keeps_what_was_there(
     monkeypatch.setattr(store.shutil, "disk_usage", lambda place: type("Disk", (), {"free": 1000})())
     refused = admin_client.post(reverse("backups_upload_begin", args=["test"]), {"size": 10_000}, **HTMX)
     assert refused.status_code == 503
+
+
+def test_a_cancelled_upload_leaves_nothing(
+    data: bytes, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for begun in (False, True):
+        url = begin(admin_client, len(data))
+        send(admin_client, url, data)
+        admin_client.post(f"{url}finish/")
+        job = Job.objects.get(kind="take_upload", state="waiting")
+        if begun:
+            monkeypatch.setattr("keyspace.job_runs.Run.report", _cancelled)
+            job_worker.run_job(job.pk)
+        else:
+            assert admin_client.post(reverse("job_cancel", args=[job.pk]), **HTMX).status_code == 200
+        job.refresh_from_db()
+        assert job.state == "cancelled"
+        assert not list(store.parts_directory().iterdir())
+    assert not Backup.objects.filter(kind="upload").exists()
+
+
+def _cancelled(run: Any, **told: Any) -> None:
+    raise Cancelled

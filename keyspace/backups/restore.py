@@ -47,11 +47,11 @@ def restore_batch(
     report.looked += len(batch)
     if keep is not None:
         pipeline.back = Kept(keep)
-    alive = batch
-    if any(dump.expires is not None for dump in batch):
-        alive = [dump for dump in batch if not policy.leaves_out(dump)]
-        for dump in batch if len(alive) < len(batch) else ():
-            if policy.leaves_out(dump):
+    alive = [dump for dump in batch if dump.expires is None or not policy.leaves_out(dump)]
+    if len(alive) < len(batch):
+        names = {dump.name for dump in alive}
+        for dump in batch:
+            if dump.name not in names:
                 report.count("expired", dump.name)
     if not alive:
         return

@@ -23,6 +23,8 @@ _PRUNE_SECONDS = 5.0
 class TrashBack(WayBack):
     """Of one restore. Its entries in the trash and its new keys carry its job, so that they are found again."""
 
+    forgets = False
+
     def __init__(self, run: Run, connection: Connection) -> None:
         self._job, self._connection = run.job, connection
         self._room = settings.TRASH_BYTES - (self._mine().aggregate(all=Sum("stored_size"))["all"] or 0)

@@ -31,12 +31,16 @@ class Pipeline:
 
     def send(self, chosen: list[Dump]) -> None:
         """Keys that must not be there; those that are stay."""
-        noted = self.back.notes_new
-        commands = [
-            pack(_restore(dump, self._policy)) + (pack(("DUMP", dump.name)) if noted else b"")
+        noted, expiry = self.back.notes_new, self._policy.expiry
+        packed = [
+            pack((b"RESTORE", name, 0 if expires is None else expiry(dump), payload, b"ABSTTL"))
             for dump in chosen
+            for name, expires, payload in (dump,)
         ]
-        self.wire.send(b"".join(commands))
+        if noted:
+            dumps = [pack(("DUMP", dump.name)) for dump in chosen]
+            packed = [part for pair in zip(packed, dumps, strict=True) for part in pair]
+        self.wire.send(b"".join(packed))
         self._waiting.append((chosen, noted))
         self.settle(most=1)
 
@@ -55,7 +59,8 @@ class Pipeline:
         answers, dumps = (replies[::2], replies[1::2]) if noted else (replies, [None] * len(chosen))
         if not noted and answers.count(b"OK") == len(chosen):
             self._report.restored += len(chosen)
-            self.back.wrote([(dump.name, None, False) for dump in chosen])
+            if not self.back.forgets:
+                self.back.wrote([(dump.name, None, False) for dump in chosen])
             return []
         refused, written = [], []
         for dump, answer, now in zip(chosen, answers, dumps, strict=True):

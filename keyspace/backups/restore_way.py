@@ -12,6 +12,7 @@ Wrote = tuple[bytes, bytes | None, bool]
 class WayBack:
     """What is told of every write, so that it can be undone. This one forgets everything."""
 
+    forgets = True
     notes_new = False
     """Whether `wrote` wants the DUMP of keys that are new."""
 

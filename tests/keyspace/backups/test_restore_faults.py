@@ -1,10 +1,11 @@
 """A restore that is cut short: the server killed, the console killed, memory or disk full. It says how far it got, and goes on."""
 
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.db import connection as database
 from keyspace import job_worker
 from keyspace.backups import restore_back, restore_services, store
 from keyspace.backups.restore_services import RestoreOrder
+from keyspace.backups.scratch import scratch_root
 from keyspace.errors import Unavailable
 from keyspace.jobs import cancel_job, restart_job
 from keyspace.models import Backup, Job, MadeKey, TrashEntry
@@ -70,10 +72,20 @@ def test_target_killed_and_started_again(
         assert client.dbsize() == KEYS
 
 
+@pytest.fixture
+def no_scratch_is_left() -> Iterator[None]:
+    """A console that is killed leaves the directory of its scratch server for a later cleaning: here it goes at once."""
+    before = set(scratch_root().iterdir())
+    yield
+    for place in set(scratch_root().iterdir()) - before:
+        shutil.rmtree(place)
+
+
 @pytest.mark.parametrize(
     ("kind", "share"), [("export", 0.1), ("export", 0.5), ("export", 0.99), ("pull", 0.5)]
 )
 def test_console_killed(
+    no_scratch_is_left: None,
     kind: str,
     share: float,
     new_server: Callable[..., RunningServer],

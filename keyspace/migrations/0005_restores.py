@@ -5,25 +5,39 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('keyspace', '0004_trash'),
+        ("keyspace", "0004_trash"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='trashentry',
-            name='job',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='trash', to='keyspace.job'),
+            model_name="trashentry",
+            name="job",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="trash",
+                to="keyspace.job",
+            ),
         ),
         migrations.CreateModel(
-            name='MadeKey',
+            name="MadeKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('db', models.IntegerField()),
-                ('name', models.BinaryField()),
-                ('left', models.CharField(max_length=64)),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='made', to='keyspace.job')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("db", models.IntegerField()),
+                ("name", models.BinaryField()),
+                ("left", models.CharField(max_length=64)),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="made", to="keyspace.job"
+                    ),
+                ),
             ],
         ),
     ]

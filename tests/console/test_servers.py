@@ -56,7 +56,7 @@ def test_a_row_of_a_silent_server_comes_at_once(admin_client, make_server, new_s
     running.pause()
     began = time.monotonic()
     row = admin_client.get("/servers/silent/state/").content.decode()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2.5  # the server itself would be given 5 s
     assert "asking" in row and "load delay" in row
     running.resume()
 

@@ -7,22 +7,33 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('keyspace', '0008_parts_in_the_trash'),
+        ("keyspace", "0008_parts_in_the_trash"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LiveUse',
+            name="LiveUse",
             fields=[
-                ('number', models.CharField(max_length=32, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('view', 'live view'), ('recording', 'recording')], max_length=12)),
-                ('process', models.CharField(db_index=True, max_length=32)),
-                ('seen_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('stop', models.CharField(blank=True, max_length=255)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("number", models.CharField(max_length=32, primary_key=True, serialize=False)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("view", "live view"), ("recording", "recording")], max_length=12
+                    ),
+                ),
+                ("process", models.CharField(db_index=True, max_length=32)),
+                ("seen_at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("stop", models.CharField(blank=True, max_length=255)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
     ]

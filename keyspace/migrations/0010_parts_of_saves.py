@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('keyspace', '0009_live_uses'),
+        ("keyspace", "0009_live_uses"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='backup',
-            name='parts',
+            model_name="backup",
+            name="parts",
             field=models.JSONField(default=list),
         ),
     ]

@@ -50,6 +50,8 @@ class Pace:
             self._share = MIN_SHARE
         elif delay > BEHIND:
             self._share = max(MIN_SHARE, self._share * 0.8)
+        elif whole and self._demand < SHARE / 2:
+            self._share = SHARE  # so little is asked for: what follows a flood need not be felt out
         else:
             self._share = min(most, self._share * 1.1)
         if delay > BEHIND or not whole:

@@ -41,6 +41,14 @@ def test_a_faster_stream_is_sampled_and_whole_again_when_it_slows_down(clock: li
     assert [flush(one, clock, rate=50_000) for _ in range(100)][-1] > SAMPLE_SHARE * EVERY * 2
 
 
+def test_what_follows_a_flood_is_whole_within_half_a_second(clock: list[float]) -> None:
+    one = Pace()
+    for _ in range(100):
+        flush(one, clock, rate=200_000)
+    seconds = [flush(one, clock, rate=20_000) for _ in range(20)]
+    assert min(seconds[8:]) > 20_000 * EVERY * 0.4e-6 * 10
+
+
 def test_the_rate_that_is_shown_whole_is_a_setting(clock: list[float], settings: Any) -> None:
     settings.LIVE_WHOLE_RATE = 1_000_000
     one = Pace()

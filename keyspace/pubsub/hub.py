@@ -9,7 +9,7 @@ import weakref
 
 from keyspace.pubsub.kept import Kept
 from keyspace.pubsub.link import now_ms
-from keyspace.pubsub.pace import Pace
+from keyspace.pubsub.pace import BEHIND, Pace
 from keyspace.pubsub.routes import Routes
 from keyspace.pubsub.viewers import Viewer
 from keyspace.pubsub.views import Recorder, View, ViewKey
@@ -85,13 +85,14 @@ class Hub:
             self._closing = None
         if self._task is None:
             make_way()
+            self._pace = Pace()  # the last stream's says nothing of the next
             self._task = asyncio.create_task(self._beat(), name=f"live hub {self.endpoint.address}")
 
     async def _beat(self) -> None:
         ticked = time.monotonic()
         while True:
             await asyncio.sleep(FLUSH_EVERY)
-            if self._bytes > PROBE_AT:
+            if self._bytes > PROBE_AT or self.routes.delay > BEHIND:  # also to learn that a delay is over
                 self.routes.probe()
             self._pace.adapt(self.routes.delay, every=FLUSH_EVERY)
             self.flush()

@@ -14,6 +14,7 @@ SAMPLE_SHARE = 0.02  # when it does not
 MIN_SHARE = 0.01  # when reading falls behind
 BEHIND, FAR_BEHIND = 0.15, 0.4  # seconds that a reply lay in the server's output buffer and in ours
 SAVED = 0.1  # seconds of that share that a quiet time leaves for a burst
+QUIET = 0.05  # seconds without a message end a flood; a server that was only slow shows in the delay
 SMOOTH = 0.95  # what one flush leaves of the demand before it
 
 
@@ -36,6 +37,12 @@ class Pace:
     def spend(self, demand: float, messages: int) -> None:
         """What this thread has computed since `earn` went into it; showing all `messages` would have taken `demand` seconds."""
         self._seconds -= time.thread_time() - self._used
+        if not messages and self._elapsed > QUIET:
+            self._demand, self._rate, self._seconds = (
+                0.0,
+                0.0,
+                SAVED,
+            )  # what a flood took is not owed by what follows
         share = (1 - SMOOTH) / max(self._elapsed, 0.001)
         self._demand = SMOOTH * self._demand + share * demand
         self._rate = SMOOTH * self._rate + share * messages

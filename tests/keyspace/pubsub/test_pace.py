@@ -49,6 +49,18 @@ def test_what_follows_a_flood_is_whole_within_half_a_second(clock: list[float]) 
     assert min(seconds[8:]) > 20_000 * EVERY * 0.4e-6 * 10
 
 
+def test_a_quiet_moment_ends_what_a_flood_owes(clock: list[float]) -> None:
+    one = Pace()
+    for _ in range(50):
+        clock[0] += EVERY
+        one.adapt(0.0, every=EVERY)
+        one.earn()
+        clock[1] += 0.05
+        one.spend(0.1, 12_000)
+    flush(one, clock, rate=0)
+    assert flush(one, clock, rate=20_000) > 20_000 * EVERY * 0.4e-6
+
+
 def test_the_rate_that_is_shown_whole_is_a_setting(clock: list[float], settings: Any) -> None:
     settings.LIVE_WHOLE_RATE = 1_000_000
     one = Pace()

@@ -25,6 +25,7 @@ from keyspace.keys import Filter
 from keyspace.models import AuditEntry, Grant, Job, Server, TrashEntry
 from keyspace.servers import Connection
 from keyspace.wire import Wire
+from tests.jobs import in_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BYTES = b"s:\xff\x00 \n"
@@ -57,18 +58,6 @@ def do(connection: Connection, order: Order, chosen: Choice | None = None, **typ
     job_worker.run_job(job.pk)
     job.refresh_from_db()
     return job
-
-
-def in_thread(job: Job) -> threading.Thread:
-    def work() -> None:
-        try:
-            job_worker.run_job(job.pk)
-        finally:
-            database.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
 
 
 def wait_for(job: Job, holds: Callable[[Job], bool], seconds: float = 10) -> None:

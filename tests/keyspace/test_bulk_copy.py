@@ -14,7 +14,8 @@ from keyspace.jobs import cancel_job
 from keyspace.keys import Filter
 from keyspace.models import AuditEntry, Grant, Job, Server, TrashEntry
 from keyspace.servers import Connection, open_connection
-from tests.keyspace.test_bulk import Broken, in_thread, run_elsewhere, wait_for
+from tests.jobs import in_thread
+from tests.keyspace.test_bulk import Broken, run_elsewhere, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BYTES = b"s:\xff\x00 \n"

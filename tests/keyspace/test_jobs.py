@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -20,6 +19,7 @@ from keyspace.access import Actor, Permission
 from keyspace.errors import Conflict, Denied, NotFound
 from keyspace.jobs import KINDS, JobKind, Run
 from keyspace.models import Job
+from tests.jobs import in_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,18 +56,6 @@ SYSTEM = Actor(None, "tests")
 
 def start(kind: str = "count", actor: Actor = SYSTEM, **params: Any) -> Job:
     return jobs.start_job(actor, kind, title=kind, params={"to": 3} | params)
-
-
-def in_thread(job: Job) -> threading.Thread:
-    def work() -> None:
-        try:
-            job_worker.run_job(job.pk)
-        finally:
-            database.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
 
 
 def wait_for(job: Job, state: str, seconds: float = 5) -> None:

@@ -1,12 +1,10 @@
 """Saves that stay on the server: watched, refused, cancelled."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import connection as database
 
 from keyspace import job_worker
 from keyspace.backups import making
@@ -15,6 +13,7 @@ from keyspace.errors import Conflict
 from keyspace.jobs import cancel_job
 from keyspace.models import AuditEntry, Backup, Job
 from keyspace.servers import Connection, Endpoint
+from tests.jobs import in_thread
 from tests.servers import RunningServer
 from tests.topologies import start_replica, wait_until
 
@@ -40,15 +39,7 @@ def running(backup: Backup) -> Iterator[Job]:
     """The backup's job at work beside the block; ended after it."""
     assert backup.job is not None
     job = backup.job
-
-    def work() -> None:
-        try:
-            job_worker.run_job(job.pk)
-        finally:
-            database.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
+    thread = in_thread(job)
     try:
         yield job
     finally:

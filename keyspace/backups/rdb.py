@@ -2,7 +2,8 @@
 
 The format's frame (all generations): a magic of 9 bytes (``REDIS0011``, ``VALKEY080``), opcodes, ``0xFF``, then a little-endian
 CRC64 (Jones) over all before it, zero when the server has checksums off. What the opcodes hold is checked by a server's own
-checker and by loading it (see `scratch`): they know every type, also those that come later.
+checker and by loading it (see `scratch`): they know every type, also those that come later. Loading also finds the one cut that the frame
+cannot: CRC64 moves along with a byte, so one file in 256 that ends in a value's ``0xFF`` is a whole frame again without its last byte.
 """
 
 import re

@@ -60,8 +60,13 @@ def _visible(actor: Actor) -> QuerySet[Job]:
 
     if actor.user is None:
         return Job.objects.all()
-    names = [server.name for server in list_servers(actor) if access_to(actor, server).may(Permission.BULK)]
+    names = [server.name for server in list_servers(actor) if _administers(actor, server)]
     return Job.objects.filter(Q(user=actor.user) | Q(server__in=names))
+
+
+def _administers(actor: Actor, server: Server) -> bool:
+    """All of the server, and not only keys that match: reports name keys."""
+    return access_to(actor, server).may(Permission.CONFIGURE)
 
 
 @performs(Permission.SEE_SERVER)
@@ -97,7 +102,7 @@ def may_control(actor: Actor, job: Job) -> bool:
     if actor.user is None or (job.user_id is not None and job.user_id == actor.user.pk):
         return True
     server = Server.objects.filter(name=job.server).first()
-    return server is not None and access_to(actor, server).role == "admin"
+    return server is not None and _administers(actor, server)
 
 
 def _controlled(actor: Actor, job_id: str | uuid.UUID) -> Job:

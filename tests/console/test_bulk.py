@@ -73,6 +73,13 @@ def test_while_it_looks_the_page_asks_again(admin_client: Client, redis: Any) ->
     assert admin_client.get(state)["HX-Refresh"] == "true"
 
 
+def test_the_dry_run_has_a_page_among_the_jobs(admin_client: Client, redis: Any) -> None:
+    fill(redis)
+    job = look(admin_client)
+    shown = admin_client.get(reverse("job", args=[job.pk])).content.decode()
+    assert "of 32 in the db" in shown and address(job) in shown and "Copy them" not in shown
+
+
 @pytest.mark.parametrize("do", ["delete", "set", "extend", "persist"])
 def test_each_act_has_its_fields(admin_client: Client, redis: Any, do: str) -> None:
     fill(redis)

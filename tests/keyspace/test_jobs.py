@@ -202,6 +202,15 @@ def test_one_persons_job_is_not_anothers(connection_as: Callable[..., Any]) -> N
     jobs.cancel_job(admin.actor, job.pk)
 
 
+def test_an_admin_of_some_keys_sees_no_report_of_others(connection_as: Callable[..., Any]) -> None:
+    whole, some = connection_as("admin"), connection_as("admin", patterns=["app:*"])
+    job = jobs.start_job(whole.actor, "count", title="count", server="test", params={"to": 1})
+    assert job not in jobs.my_jobs(some.actor) and not jobs.may_control(some.actor, job)
+    with pytest.raises(NotFound):
+        jobs.cancel_job(some.actor, job.pk)
+    assert job in jobs.my_jobs(connection_as("admin").actor)
+
+
 def test_a_viewer_does_not_see_the_systems_jobs(connection_as: Callable[..., Any]) -> None:
     viewer = connection_as("viewer")
     job = jobs.start_job(SYSTEM, "count", title="the system's", server="test", params={"to": 1})

@@ -45,7 +45,7 @@ Counted = dict[tuple[Kind, bytes], int]
 def list_channels(connection: Connection, *, match: bytes = b"") -> Channels:
     """PUBSUB CHANNELS, SHARDCHANNELS (where the server has it), NUMSUB and NUMPAT, in a cluster summed over its nodes.
 
-    At most `limits.CHANNELS` rows; `match` is a glob. Channels outside the grant are absent.
+    At most `limits.CHANNELS` rows; `match` is a glob. Channels outside the grant, or of the events of a key outside it, are absent.
     """
     ask = _Question(match, guard_of(connection.access), connection.supports("SSUBSCRIBE"))
     clients = every_node(connection)
@@ -86,7 +86,7 @@ class _Question:
 
     def _count(self, client: Client, kind: Kind, listing: str, counting: str) -> Counted:
         found = client.execute_command("PUBSUB", listing, *([self.match] if self.match else []))
-        names = [name for name in found if self.guard.covers(name)]
+        names = [name for name in found if self.guard.lists(name)]
         counted: Counted = {}
         with client.pipeline(transaction=False) as pipe:
             for at in range(0, len(names), NUMSUB_AT_ONCE):

@@ -31,6 +31,14 @@ class Guard:
         key = found[2] if found[1] == b"space" else message[-1]
         return any(right.covers_channel(channel) and right.covers(key) for right in self.rights)
 
+    def lists(self, channel: bytes) -> bool:
+        """Whether the channel may be named: one of keyspace notifications holds the name of a key."""
+        found = _NOTIFICATION.fullmatch(channel)
+        key = found[2] if found is not None and found[1] == b"space" else None
+        return any(
+            right.covers_channel(channel) and (key is None or right.covers(key)) for right in self.rights
+        )
+
     def covers(self, channel: bytes) -> bool:
         return any(right.covers_channel(channel) for right in self.rights)
 

@@ -130,6 +130,17 @@ def test_channels_outside_the_grant_are_absent(make_person: Any, server_row: Any
     assert client.get(f"{PAGE}channels/").json()["names"] == ["orders.1"]
 
 
+def test_watching_a_key_tells_its_name_to_nobody_who_may_not_see_the_key(
+    make_person: Any, server_row: Any, redis: Any
+) -> None:
+    listener = redis.pubsub()
+    listener.subscribe(b"__keyspace@0__:app:\xff", b"__keyspace@0__:pay:1", b"__keyevent@0__:del")
+    client = sign_in(make_person("ana", "viewer", server=server_row, patterns=["app:*"]))
+    names = client.get(f"{PAGE}channels/").json()["names"]
+    assert sorted(names) == ["__keyevent@0__:del", "__keyspace@0__:app:\udcff"]
+    listener.close()
+
+
 def test_channels_on_every_generation(
     any_server: Any, make_server: Any, make_person: Any, any_redis: Any
 ) -> None:

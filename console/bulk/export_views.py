@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from console.actors import connect
 from console.bulk.forms import ChoiceForm, once_of
-from console.streams import send_chunks
+from console.streams import begun, send_chunks
 from keyspace import exports
 from keyspace.access import Permission, check_permission
 from keyspace.encoding import from_key_id
@@ -42,7 +42,7 @@ def export(request: HttpRequest, server: str, db: int) -> HttpResponseBase:
 
 
 def _send(request: HttpRequest, file: exports.ExportFile) -> HttpResponseBase:
-    return send_chunks(request, file.chunks, name=file.name, size=file.size)
+    return send_chunks(request, begun(file.chunks), name=file.name, size=file.size)
 
 
 def _context(connection: Connection, form: ExportForm) -> dict[str, Any]:

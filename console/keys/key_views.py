@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console.actors import connect
 from console.keys.query import Query, read_query
 from console.keys.views import pane_context
-from console.streams import send_chunks
+from console.streams import begun, send_chunks
 from keyspace import values
 from keyspace.access import Permission
 from keyspace.decoders import decode_value
@@ -155,7 +155,7 @@ def download(request: HttpRequest, server: str, db: int, key: str) -> StreamingH
     """A string's bytes as they are, streamed."""
     connection, name = connect(request, server, db), from_key_id(key)
     length, chunks = values.download_value(connection, name, reveal=request.GET.get("reveal") or None)
-    return send_chunks(request, chunks, name=_file_name(name), size=length)
+    return send_chunks(request, begun(chunks), name=_file_name(name), size=length)
 
 
 def _file_name(name: bytes) -> str:

@@ -11,6 +11,7 @@ from keyspace import job_worker
 from keyspace.backups.archive import ArchiveReader
 from keyspace.encoding import key_id
 from keyspace.models import Job
+from tests.people import sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = reverse("export", args=["test", 0])
@@ -91,3 +92,19 @@ def test_the_pages_of_keys_lead_here(viewer_client: Client, operator_client: Cli
     assert reverse("export_key", args=["test", 0, b"e:list", "csv"]) in shown
     shown = viewer_client.get(reverse("key", args=["test", 0, BYTES])).content.decode()
     assert f"{key_id(BYTES)}/csv/" not in shown
+
+
+def test_an_export_that_the_server_refuses_is_a_sentence(
+    new_server: Any, make_server: Any, make_person: Any
+) -> None:
+    running = new_server(acl=["narrow on >pw ~* +@all -scan -dump -getrange"])
+    make_server(running, username="narrow", password="pw")
+    running.client().set("e:1", 1)
+    client = sign_in(make_person("ana", "admin"))
+    for form in ("lines", "packed", "archive"):
+        answer = client.post(PAGE, {"match": "e:*", "form": form})
+        assert answer.status_code == 403 and "+scan is missing" in answer.content.decode()
+    one = client.get(reverse("export_key", args=["test", 0, b"e:1", "archive"]))
+    assert one.status_code == 403 and "+dump is missing" in one.content.decode()
+    raw = client.get(reverse("key_download", args=["test", 0, b"e:1"]))
+    assert raw.status_code == 403 and "+getrange is missing" in raw.content.decode()

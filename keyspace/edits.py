@@ -1,21 +1,17 @@
 """The one service that runs edits: it watches, compares with what the person saw, writes once, audits, and keeps what was there."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import redis
-from django.db import DatabaseError
 from redis.client import Pipeline
 
-from keyspace import audit, trash, values
+from keyspace import audit, values
 from keyspace.access import Permission, performs
 from keyspace.errors import BadInput, Conflict, Denied, NotFound, explain
 from keyspace.images import Image, Weight, preview_key, read_kind, take_image, weigh
-from keyspace.models import TrashEntry
 from keyspace.parts import take_part
+from keyspace.pending import WayBack, way_back
 from keyspace.servers import Connection
 from keyspace.transactions import commit
 from keyspace.types import TYPES, type_of
@@ -25,7 +21,6 @@ from keyspace.wire import Command
 
 TRIES = 10
 _BUILT_IN = frozenset({"string", "list", "hash", "set", "zset", "stream"})
-log = logging.getLogger(__name__)
 EDITS: dict[str, tuple[str, type[Edit]]] = {
     edit.slug: (key_type.name, edit) for key_type in TYPES.values() for edit in key_type.edits
 }
@@ -123,29 +118,31 @@ def edit_key(
     _check_type(connection.redis, name, kind)
     weight = weigh(connection, connection.redis, name, kind)
     preview = preview_key(connection, name, weight)
-    for _ in range(TRIES):
-        with connection.redis.pipeline(transaction=True) as pipe:
-            pipe.watch(name)
-            _check_type(pipe, name, kind)
-            subject = edit.read_subject(pipe, name)
-            _compare(edit, subject, seen, kind, overwrite=overwrite, hidden=hidden)
-            edit.before = subject.value
-            image = (
-                take_image(connection, pipe, name, weight, preview)
-                if weight.fits_edit
-                else take_part(edit, pipe, name, weight)
-            )
-            with _kept_in_doubt(connection, name, edit, image):
+    with way_back(connection, name, edit.slug) as way:
+        for _ in range(TRIES):
+            with connection.redis.pipeline(transaction=True) as pipe:
+                pipe.watch(name)
+                _check_type(pipe, name, kind)
+                subject = edit.read_subject(pipe, name)
+                _compare(edit, subject, seen, kind, overwrite=overwrite, hidden=hidden)
+                edit.before = subject.value
+                image = (
+                    take_image(connection, pipe, name, weight, preview)
+                    if weight.fits_edit
+                    else take_part(edit, pipe, name, weight)
+                )
+                way.prepare(image)
                 answers = _write(pipe, name, edit, image, _length_question(name, weight))
-        if answers is not None:
-            *own, left, there, length = answers
-            lost_whole = image is not None and image.ask is not None and not there
-            entry = None if lost_whole else _keep(connection, name, edit, image, left)
-            _tell(edit, own, subject, weight, entry, overwrite)
-            if _has_a_sure_length(weight):
-                audit.tell(key_length_after=length)
-            return Edited(edit.sentence(own), entry, gone=not there)
-    raise Conflict("The key changes all the time; nothing was written.", "Try again.")
+            if answers is not None:
+                break
+        else:
+            raise Conflict("The key changes all the time; nothing was written.", "Try again.")
+        *own, left, there, length = answers
+        entry = _entry(way, image, left, there=bool(there))
+    _tell(edit, own, subject, weight, entry, overwrite)
+    if _has_a_sure_length(weight):
+        audit.tell(key_length_after=length)
+    return Edited(edit.sentence(own), entry, gone=not there)
 
 
 def _compare(edit: Edit, subject: Subject, seen: str, kind: str, *, overwrite: bool, hidden: bool) -> None:
@@ -179,32 +176,12 @@ def _has_a_sure_length(weight: Weight) -> bool:
     return weight.length is not None and weight.type in _BUILT_IN
 
 
-def _keep(connection: Connection, name: bytes, edit: Edit, image: Image | None, left: Any) -> str | None:
-    """The entry that leads back; None where there is none."""
-    if image is None or image.is_still(left):
+def _entry(way: WayBack, image: Image | None, left: Any, *, there: bool) -> str | None:
+    """The entry that leads back; None where there is none: it is as it was, or there is no key any more for a part of it."""
+    if image is None or image.is_still(left) or (image.ask is not None and not there):
+        way.withdraw()
         return None
-    return _store(connection, name, edit, image, image.digest(left))
-
-
-@contextmanager
-def _kept_in_doubt(connection: Connection, name: bytes, edit: Edit, image: Image | None) -> Iterator[None]:
-    """Whether an edit whose answer was lost was done, nobody knows: what was there before is in the trash in any case."""
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError):
-        if image is not None:
-            audit.tell(change=edit.slug, trash=_store(connection, name, edit, image, ""))
-        raise
-
-
-def _store(connection: Connection, name: bytes, edit: Edit, image: Image, left: str) -> str | None:
-    """It was written: whatever fails here must not say otherwise."""
-    try:
-        kept = trash.keep(connection, name, image, why=TrashEntry.Why.EDITED, operation=edit.slug, left=left)
-    except DatabaseError:
-        log.exception("an edit was done and could not be kept")
-        return None
-    return str(kept.pk)
+    return way.confirm(image, image.digest(left))
 
 
 def execute(pipe: Pipeline) -> list[Any] | None:

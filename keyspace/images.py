@@ -45,8 +45,13 @@ class Image:
     def digest(self, answer: Any) -> str:
         return digest_of_answer(answer) if self.ask else digest_of(answer)
 
+    @property
+    def before(self) -> str:
+        """The digest of what it is an image of."""
+        return self.was or digest_of(self.payload)
+
     def is_still(self, answer: Any) -> bool:
-        return self.digest(answer) == (self.was or digest_of(self.payload))
+        return self.digest(answer) == self.before
 
 
 @dataclass(frozen=True)

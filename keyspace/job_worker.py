@@ -221,7 +221,15 @@ class Worker:
         self._consumer.stop()
 
     def _tick(self) -> None:
-        from keyspace import audit_check, audit_retention, exports, imports, job_retention, trash
+        from keyspace import (
+            audit_check,
+            audit_retention,
+            exports,
+            imports,
+            job_retention,
+            pending,
+            trash_limits,
+        )
         from keyspace.backups import schedule
 
         chores = (
@@ -233,7 +241,8 @@ class Worker:
             job_retention.purge_jobs,
             exports.remove_old_exports,
             imports.remove_old_imports,
-            trash.prune_aged,
+            trash_limits.prune_aged,
+            pending.settle_pending,
         )
         while not self._stopped.wait(5):
             for chore in chores:

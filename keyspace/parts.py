@@ -44,8 +44,13 @@ def _text(word: Any) -> str:
     )
 
 
-def put_back(pipe: Pipeline, name: bytes, *, kind: str, payload: bytes, left: str) -> None:
-    """Queue what puts the part back, with the key watched; `left` is the digest it must still have ("": whatever it is now).
+def question_of(payload: bytes) -> Command:
+    """What tells how the part is now."""
+    return _unpack(payload)[0]
+
+
+def put_back(pipe: Pipeline, name: bytes, *, kind: str, payload: bytes, left: str | None) -> None:
+    """Queue what puts the part back, with the key watched; `left` is the digest it must still have (None: whatever it is now).
 
     Raises NotFound, PartChanged, Conflict for a key of another type.
     """
@@ -53,7 +58,7 @@ def put_back(pipe: Pipeline, name: bytes, *, kind: str, payload: bytes, left: st
     now = read_kind(pipe, name)
     if now != kind:
         raise Conflict(f"The key is a {now} now, it was a {kind}; nothing was written.", "Reload the key.")
-    if left and digest_of_answer(pipe.execute_command(*ask)) != left:
+    if left is not None and digest_of_answer(pipe.execute_command(*ask)) != left:
         raise PartChanged("It changed again since; nothing was written.",
                           "The Trash page can put the earlier value back over it.")  # fmt: skip
     pipe.multi()

@@ -3,7 +3,6 @@
 import time
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
 
 import redis
 import zstandard
@@ -16,10 +15,11 @@ from keyspace.access import Permission, performs
 from keyspace.encoding import to_text
 from keyspace.errors import Conflict, NotFound, Problem
 from keyspace.images import Image, digest_of, preview_key, read_kind, take_image, weigh
-from keyspace.models import MadeKey, Once, TrashEntry
+from keyspace.models import TrashEntry
 from keyspace.parts import PartChanged, put_back
 from keyspace.servers import Connection
 from keyspace.transactions import commit
+from keyspace.trash_limits import prune
 
 MOST = 500
 """Entries that one look at the trash lists."""
@@ -73,8 +73,8 @@ class Restored:
 
 
 def keep(
-    connection: Connection, name: bytes, image: Image, *, why: str, operation: str, left: str = ""
-) -> TrashEntry:
+    connection: Connection, name: bytes, image: Image, *, why: str, operation: str, left: str = "", in_doubt: bool | None = None
+) -> TrashEntry:  # fmt: skip
     """Store an image for the act it goes with, and let the oldest entries go where there is no room."""
     payload = zstandard.compress(image.payload, 3)
     user = connection.actor.user
@@ -82,35 +82,10 @@ def keep(
         server=connection.server.name, db=connection.db, name=name, type=image.type, length=image.length, why=why,
         operation=operation, person=connection.actor.name, user=user if getattr(user, "pk", None) else None,
         expires_at=image.expires_at, payload=payload, dump_size=len(image.payload), stored_size=len(payload),
-        preview=image.preview, left=left, part=image.ask is not None,
+        preview=image.preview, left=left, part=image.ask is not None, in_doubt=in_doubt,
     )  # fmt: skip
     prune(keeping=entry.id)
     return entry
-
-
-def prune(*, keeping: uuid.UUID | None = None) -> int:
-    """Let go what is older than TRASH_DAYS, and the oldest while there is more than TRASH_BYTES. How many went."""
-    oldest = timezone.now() - timedelta(days=settings.TRASH_DAYS)
-    gone = TrashEntry.objects.filter(at__lt=oldest).delete()[0]
-    MadeKey.objects.filter(job__created_at__lt=oldest).delete()
-    Once.objects.filter(at__lt=timezone.now() - timedelta(days=1)).delete()
-    stored = TrashEntry.objects.aggregate(all=Sum("stored_size"))["all"] or 0
-    if stored <= settings.TRASH_BYTES:
-        return gone
-    leaving = []
-    others = TrashEntry.objects.exclude(pk=keeping) if keeping else TrashEntry.objects.all()
-    for pk, size in others.order_by("at").values_list("pk", "stored_size"):
-        leaving.append(pk)
-        stored -= size
-        if stored <= settings.TRASH_BYTES:
-            break
-    return gone + TrashEntry.objects.filter(pk__in=leaving).delete()[0]
-
-
-def prune_aged() -> int:
-    """What a clock may ask often: nothing is written while nothing is too old. How many went."""
-    oldest = timezone.now() - timedelta(days=settings.TRASH_DAYS)
-    return prune() if TrashEntry.objects.filter(at__lt=oldest).exists() else 0
 
 
 @performs(Permission.READ_KEYS)
@@ -159,8 +134,8 @@ def undo_change(connection: Connection, name: bytes, *, entry_id: uuid.UUID) -> 
     """
     entry = _entry_of(connection, name, entry_id)
     if entry.part:
-        return _put_part(connection, name, entry, left=entry.left)
-    if not entry.left:
+        return _put_part(connection, name, entry, left=_left_by(entry))
+    if not _left_by(entry):
         return _put(connection, name, entry, replace=False, persist=False)
     with connection.redis.pipeline(transaction=True) as pipe:
         pipe.watch(name)
@@ -188,13 +163,18 @@ def restore_key(
     entry = _entry_of(connection, name, entry_id)
     if entry.part:
         try:
-            return _put_part(connection, name, entry, left="" if replace else entry.left)
+            return _put_part(connection, name, entry, left=None if replace else _left_by(entry))
         except PartChanged as changed:
             raise KeyExists(changed.sentence, "Restore it over what it is now, or leave it.") from None
     return _put(connection, name, entry, replace=replace, persist=persist)
 
 
-def _put_part(connection: Connection, name: bytes, entry: TrashEntry, *, left: str) -> Restored:
+def _left_by(entry: TrashEntry) -> str:
+    """The digest of what the operation left behind; "" where nobody knows."""
+    return "" if entry.in_doubt else entry.left
+
+
+def _put_part(connection: Connection, name: bytes, entry: TrashEntry, *, left: str | None) -> Restored:
     """One part of a key as it was; the rest of it, and its TTL, stay as they are now."""
     with connection.redis.pipeline(transaction=True) as pipe:
         pipe.watch(name)

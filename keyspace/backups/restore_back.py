@@ -7,13 +7,13 @@ import zstandard
 from django.conf import settings
 from django.db.models import Sum
 
-from keyspace import trash
 from keyspace.backups.dumps import Dump, type_of_payload
 from keyspace.backups.restore_way import WayBack, Wrote
 from keyspace.images import digest_of
 from keyspace.jobs import Run
 from keyspace.models import MadeKey, TrashEntry
 from keyspace.servers import Connection
+from keyspace.trash_limits import prune
 
 UNDO_KEYS = 10_000
 """New keys that Undo takes back; what makes more of them is as much as a server, which has its safety backup."""
@@ -61,7 +61,7 @@ class TrashBack(WayBack):
         TrashEntry.objects.bulk_create(entries)
         self._entries = {bytes(entry.name): entry for entry in entries}
         if time.monotonic() - self._pruned > _PRUNE_SECONDS:
-            trash.prune()
+            prune()
             self._pruned = time.monotonic()
         return {old.name for old in lost} - self._entries.keys()
 

@@ -6,7 +6,6 @@ import redis
 import zstandard
 from django.conf import settings
 
-from keyspace import trash
 from keyspace.bulk.away import check_answered
 from keyspace.bulk.tally import GONE, Tally
 from keyspace.bulk.watched import execute, in_halves
@@ -14,6 +13,7 @@ from keyspace.bulk.weighing import Weighed, by_weight, weigh
 from keyspace.changes import is_cluster
 from keyspace.models import Job, TrashEntry
 from keyspace.servers import Connection
+from keyspace.trash_limits import prune
 from keyspace.wire import Wire
 
 TRASH_BATCH = 100
@@ -63,7 +63,7 @@ class DeleteIntoTrash:
                     lambda one: self._take_busy(wire, one, tally),
                 )
         if time.monotonic() - self._pruned > PRUNE_SECONDS:
-            trash.prune()
+            prune()
             self._pruned = time.monotonic()
 
     def _fitting(self, wire: Wire, names: list[bytes], tally: Tally) -> list[Weighed]:

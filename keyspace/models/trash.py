@@ -13,7 +13,8 @@ class TrashEntry(models.Model):
     `left` is the SHA-256 of the DUMP's content that the operation left behind ("" where it left no key): undoing goes by it. `preview` has
     rows of [text, whether masks hide it]. `dump_size` counts the bytes of the DUMP, `stored_size` those of `payload`. `job` is the
     restore or the bulk work that took the key away. Of a `part` of a key that is too large to be kept, `payload` and `left` are as
-    `keyspace.parts` has them.
+    `keyspace.parts` has them. While it is `in_doubt` whether the operation was done, `left` is the digest of what was there before, and ""
+    once `keyspace.pending` has looked and found something else.
     """
 
     class Why(models.TextChoices):
@@ -41,9 +42,15 @@ class TrashEntry(models.Model):
     restored_at = models.DateTimeField(null=True)
     job = models.ForeignKey("keyspace.Job", models.SET_NULL, null=True, related_name="trash")
     part = models.BooleanField(default=False)
+    in_doubt = models.BooleanField(null=True)
 
     class Meta:
         ordering = ("-at",)
+        indexes = (
+            # The size of the trash is asked after each act: without reading what is in it.
+            models.Index(fields=("stored_size",), name="trash_sizes"),
+            models.Index(fields=("at",), name="trash_in_doubt", condition=models.Q(in_doubt=True)),
+        )
         verbose_name_plural = "trash entries"
 
     def __str__(self) -> str:

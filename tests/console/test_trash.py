@@ -67,3 +67,13 @@ def test_purged_is_gone(operator_client, entry):
     assert operator_client.post(place("trash_purge"), headers=HTMX).status_code == 200
     assert not TrashEntry.objects.exists()
     assert operator_client.get(place("trash_entry", entry)).status_code == 404
+
+
+def test_what_was_perhaps_not_written_is_marked_as_such(viewer_client, entry):
+    assert "perhaps not written" not in viewer_client.get(place("trash")).content.decode()
+    TrashEntry.objects.filter(pk=entry).update(in_doubt=True)
+    assert "perhaps not written" in viewer_client.get(place("trash")).content.decode()
+    assert (
+        "nobody knows whether the edit was written"
+        in viewer_client.get(place("trash_entry", entry)).content.decode()
+    )

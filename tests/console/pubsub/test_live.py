@@ -8,12 +8,22 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from keyspace.models import Grant
+from tests.console.pubsub.conftest import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def subscribers(redis: Any, channel: str) -> int:
     return (await asyncio.to_thread(redis.execute_command, "PUBSUB", "NUMSUB", channel))[1]
+
+
+async def nobody_subscribes(redis: Any, channel: str) -> None:
+    """Wait until it is so."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if not await subscribers(redis, channel):
+                return
+            await asyncio.sleep(0.02)
 
 
 async def publish(redis: Any, channel: str, *payloads: bytes) -> None:
@@ -84,10 +94,7 @@ async def test_one_subscription_whatever_the_number_of_viewers(
         await socket.leave()
     assert await subscribers(redis, "orders") == 1
     await sockets[0].leave()
-    gone = time.monotonic() + 1
-    while await subscribers(redis, "orders"):
-        assert time.monotonic() < gone
-        await asyncio.sleep(0.02)
+    await nobody_subscribes(redis, "orders")
 
 
 async def test_every_second_tells_the_rates_by_channel_and_by_subscription(
@@ -163,7 +170,7 @@ async def test_a_regular_expression_that_never_ends_harms_nobody(
     began = time.monotonic()
     await publish(redis, "a", *[b"a" * 60 + b"!"] * 50)
     await other.messages(50)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20  # it takes longer than anybody waits
     while slow.counts["received"] < 50:
         await slow.next()
     assert slow.counts["slow_filter"] == 50
@@ -176,12 +183,12 @@ async def test_a_big_payload_shows_its_beginning_and_is_whole_on_demand(
     await socket.watch(("channel", "big"))
     payload = "é".encode() * 5_000_000
     await publish(redis, "big", payload)
-    frame = await socket.until("batch", timeout=20)
+    frame = await socket.until("batch")
     row, size, number = frame["big"][0]
     assert (row, size) == (0, len(payload))
     assert len(frame["p"][0].encode()) <= 4096 and set(frame["p"][0]) == {"é"}
     await socket.send("whole", id=number)
-    assert (await socket.until("whole", timeout=20))["p"].encode() == payload
+    assert (await socket.until("whole"))["p"].encode() == payload
     await socket.send("whole", id=number + 1)
     assert "not buffered" in (await socket.until("problem"))["sentence"]
 
@@ -239,8 +246,8 @@ async def test_a_revoked_grant_ends_the_stream_at_once(open_live: Any, viewer: A
     await sync_to_async(lambda: [grant.delete() for grant in Grant.objects.filter(user=viewer)])()
     assert "no server test for you" in (await socket.until("end"))["sentence"]
     assert (await socket.until("closed"))["code"] == 4403
-    assert time.monotonic() - began < 2
-    assert await subscribers(redis, "a") == 0
+    assert time.monotonic() - began < 10  # and not with the next look, in up to 15 s
+    await nobody_subscribes(redis, "a")
 
 
 async def test_a_narrower_grant_narrows_the_stream(open_live: Any, viewer: Any, redis: Any) -> None:

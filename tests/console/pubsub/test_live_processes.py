@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,8 +22,9 @@ from keyspace.models import Grant, LiveUse
 from keyspace.pubsub.limits import recordings_directory
 from keyspace.pubsub.recording_file import read_header
 from keyspace.pubsub.uses import GONE_AFTER
+from tests.console.pubsub.conftest import PATIENCE
 from tests.people import sign_in
-from tests.servers import RunningServer
+from tests.servers import RunningServer, free_port
 from tests.topologies import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,9 +34,7 @@ class Process:
     """A console under uvicorn, on the test's database."""
 
     def __init__(self, layer: RunningServer) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         environ = os.environ | {
             "CONSOLE_DATA_DIR": str(django_settings.DATA_DIR), "DJANGO_SETTINGS_MODULE": "console.settings",
             "DATABASE_URL": _database(), "CONSOLE_CHANNELS_URL": layer.url, "PORT": str(self.port), "CONSOLE_LIVE_RECHECK_SECONDS": "15",
@@ -56,7 +54,7 @@ class Process:
         self.sockets = ExitStack()
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while True:
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5).read()
@@ -80,7 +78,7 @@ class Process:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
         self.sockets.close()
 
 
@@ -93,7 +91,7 @@ def _database() -> str:
 
 def until(live: ClientConnection, fits: Any) -> dict[str, Any]:
     while True:
-        frame = json.loads(live.recv(timeout=10))
+        frame = json.loads(live.recv(timeout=PATIENCE))
         if fits(frame):
             return frame
 
@@ -134,7 +132,7 @@ def test_two_processes_are_one_console(
     for live in lives:
         assert "no server test for you" in until(live, lambda frame: frame["t"] == "end")["sentence"]
         with pytest.raises(ConnectionClosed):
-            live.recv(timeout=10)
+            live.recv(timeout=PATIENCE)
         assert live.close_code == 4403
 
 
@@ -157,7 +155,7 @@ def test_views_of_a_person_are_counted_in_all_processes(processes: Any, viewer: 
     refused = second.open(cookie)
     assert "3 live views open already" in until(refused, lambda frame: frame["t"] == "end")["sentence"]
     with pytest.raises(ConnectionClosed):
-        refused.recv(timeout=10)
+        refused.recv(timeout=PATIENCE)
     assert refused.close_code == 4429
     last.close()
     wait_until(lambda: LiveUse.objects.count() == 2, "the place to be free")
@@ -199,14 +197,15 @@ def test_a_recording_of_a_killed_process_is_interrupted_and_can_be_deleted(
     number = record(live)
     server.client().publish("a", "kept")
     until(live, lambda frame: frame["t"] == "batch")
-    time.sleep(1.5)  # its header is written once a second
+    path = recordings_directory() / f"{number}.json"
+    wait_until(lambda: read_header(path).messages == 1, "its header, which is written once a second")
     first.process.kill()
     first.process.wait()
     stop, delete = (f"/servers/test/pubsub/recordings/{number}/{verb}/" for verb in ("stop", "delete"))
     assert _post(second, cookie, delete) == 409  # nobody can know yet that it is dead
     LiveUse.objects.update(seen_at=timezone.now() - timedelta(seconds=GONE_AFTER + 1))
     assert _post(second, cookie, stop) == 200
-    header = read_header(recordings_directory() / f"{number}.json")
+    header = read_header(path)
     assert (header.state, header.messages) == ("interrupted", 1)
     assert _post(second, cookie, delete) == 200
     record(second.watch(cookie, "a"))
@@ -222,7 +221,7 @@ def _post(process: Process, cookie: str, path: str) -> int:
     }  # fmt: skip
     request = urllib.request.Request(f"{base}{path}", data=b"", headers=headers, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return int(error.code)

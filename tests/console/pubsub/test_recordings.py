@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import zstandard
 from asgiref.sync import sync_to_async
 from django.test import Client
 
+from keyspace.models import LiveUse
 from keyspace.pubsub import recorder as recorder_module
 from keyspace.pubsub import recordings
 from keyspace.pubsub.limits import recordings_directory
+from tests.console.pubsub.conftest import PATIENCE
 from tests.console.pubsub.test_live import publish
 from tests.people import sign_in
 
@@ -80,23 +84,21 @@ async def test_a_disk_that_is_too_slow_leaves_a_gap_with_its_number(
 ) -> None:
     monkeypatch.setattr(recorder_module, "MAX_WAITING", 50_000)
     monkeypatch.setattr(recorder_module, "BLOCK_EVERY", 0.0)
-    write = recorder_module.RecordingFile.add
+    write, quick = recorder_module.RecordingFile.add, threading.Event()
 
     def write_slowly(self: Any, runs: Any) -> None:
-        import time
-
-        time.sleep(0.5)
+        quick.wait(PATIENCE)
         write(self, runs)
 
     monkeypatch.setattr(recorder_module.RecordingFile, "add", write_slowly)
     socket = await open_live(viewer)
     await socket.watch(("channel", "a"))
     number = await record(socket)
-    for _ in range(20):
+    for sent in range(100, 2001, 100):
         await publish(redis, "a", *[b"x" * 400] * 100)
-        await asyncio.sleep(0.07)
-    while socket.counts["received"] < 2000:
-        await socket.next()
+        while socket.counts["received"] < sent:
+            await socket.next()
+    quick.set()
     told = await stop(socket, number)
     header = recordings.read_header(recordings_directory() / f"{number}.json")
     assert header.missed > 0 and told["messages"] + header.missed == 2000
@@ -116,13 +118,27 @@ async def test_it_ends_at_its_size_and_at_its_time(open_live: Any, viewer: Any, 
     assert (await ended(number)).why == "its time was over"
 
 
+async def header_of(number: str, holds: Callable[[Any], bool]) -> Any:
+    """What is written of a recording, once it is like that."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            header = recordings.read_header(recordings_directory() / f"{number}.json")
+            if holds(header):
+                return header
+            await asyncio.sleep(0.05)
+
+
 async def ended(number: str) -> Any:
-    for _ in range(100):
-        header = recordings.read_header(recordings_directory() / f"{number}.json")
-        if header.state != "recording":
-            return header
-        await asyncio.sleep(0.05)
-    raise AssertionError("the recording did not end")
+    return await header_of(number, lambda header: header.state != "recording")
+
+
+async def let_go(number: str) -> None:
+    """Wait until its process has said that it runs no more."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if not await LiveUse.objects.filter(number=number).aexists():
+                return
+            await asyncio.sleep(0.02)
 
 
 async def test_it_goes_on_without_the_page_and_ends_with_the_right_to_watch(
@@ -136,7 +152,7 @@ async def test_it_goes_on_without_the_page_and_ends_with_the_right_to_watch(
     number = await record(socket)
     await socket.leave()
     await publish(redis, "a", b"unseen")
-    await asyncio.sleep(0.5)
+    await header_of(number, lambda header: header.messages == 1)
     await sync_to_async(Grant.objects.filter(user=viewer).delete)()
     header = await ended(number)
     assert "no server test for you" in header.why and header.messages == 1
@@ -189,7 +205,8 @@ async def test_it_plays_from_a_moment_and_at_its_own_speed(open_live: Any, viewe
     await socket.send("replay", id=number, speed=1)
     await socket.messages(1)
     await socket.send("stop_replay")
-    await asyncio.sleep(0.2)
+    await socket.send("watch", subscriptions=[["channel", "a"]])
+    await socket.until("watching")  # it was heard
     assert await socket.is_quiet(0.5)
 
 
@@ -261,6 +278,7 @@ async def test_what_a_console_that_was_killed_had_recorded_stays(
     recordings.write_header(path.parent, header)
     with (recordings_directory() / f"{number}.jsonl.zst").open("ab") as file:
         file.write(b"half a block")
+    await let_go(number)
     client = await sync_to_async(sign_in)(viewer)
     page = (await sync_to_async(client.get)("/servers/test/pubsub/recordings/")).content.decode()
     assert "interrupted" in page and "the console stopped while it ran" in page

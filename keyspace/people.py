@@ -5,13 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.db.models import Exists, OuterRef
 
 from keyspace.access import Permission, performs
 from keyspace.audit import tell
-from keyspace.errors import BadInput
+from keyspace.errors import BadInput, Conflict
 from keyspace.grants import (
     Allowance,
     changing_access,
@@ -28,13 +30,14 @@ ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who can sign in, unless not `active`."""
+    """Somebody who can sign in, unless not `active`; with a `second_factor` not by the password alone."""
 
     id: int
     name: str
     active: bool
     last_seen: datetime | None
     groups: tuple[str, ...]
+    second_factor: bool
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class People:
 def list_people(console: AllServers) -> People:
     """Everybody, every group and every grant, in five queries however many there are."""
     users = get_user_model().objects.prefetch_related("groups").order_by("username")
+    users = users.annotate(second_factor=Exists(Authenticator.objects.filter(user=OuterRef("pk"))))
     people = [
         Person(
             user.pk,
@@ -58,6 +62,7 @@ def list_people(console: AllServers) -> People:
             user.is_active,
             user.last_login,
             tuple(sorted(g.name for g in user.groups.all())),
+            user.second_factor,
         )
         for user in users
     ]
@@ -102,6 +107,24 @@ def renew_password(console: AllServers, *, username: str) -> str:
         user.save(update_fields=["password"])
         changed.add(user.pk)
     return password
+
+
+@performs(Permission.MANAGE_ACCESS)
+def remove_second_factor(console: AllServers, *, username: str) -> None:
+    """For somebody whose phone is lost: the password alone signs them in until they set it up anew; recovery codes go with it.
+
+    Raises Conflict where there is none, and BadInput for one's own, which is asked for the password again on its page.
+    """
+    user = find_person(username)
+    tell(person=username)
+    if user == console.actor.user:
+        raise BadInput(
+            "Your own second factor is not switched off here.",
+            "Use Two-factor sign-in in your account's menu.",
+        )
+    removed, _ = Authenticator.objects.filter(user=user).delete()
+    if not removed:
+        raise Conflict(f"{username} has no second factor.", "Their password alone signs them in already.")
 
 
 @performs(Permission.MANAGE_ACCESS)
@@ -173,5 +196,5 @@ def remove_group(console: AllServers, *, group: str) -> None:
 
 __all__ = [
     "People", "Person", "add_group", "add_person", "change_group", "change_person", "list_people", "new_password",
-    "on_access_changed", "remove_group", "remove_person", "renew_password",
+    "on_access_changed", "remove_group", "remove_person", "remove_second_factor", "renew_password",
 ]  # fmt: skip

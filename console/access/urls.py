@@ -7,6 +7,11 @@ urlpatterns = [
     path("access/add_person/", views.add_person, name="access_add_person"),
     path("access/people/<str:username>/", views.person, name="access_person"),
     path("access/people/<str:username>/renew_password/", views.renew_password, name="access_renew_password"),
+    path(
+        "access/people/<str:username>/remove_second_factor/",
+        views.remove_second_factor,
+        name="access_remove_second_factor",
+    ),
     path("access/people/<str:username>/remove/", views.remove_person, name="access_remove_person"),
     path("access/add_group/", views.add_group, name="access_add_group"),
     path("access/groups/<str:group>/", views.group, name="access_group"),

@@ -62,6 +62,13 @@ def renew_password(request: HttpRequest, username: str) -> HttpResponse:
 
 
 @require_POST
+def remove_second_factor(request: HttpRequest, username: str) -> HttpResponse:
+    people.remove_second_factor(console_of(request), username=username)
+    messages.success(request, f"The second factor of {username} was removed.")
+    return redirect("access_person", username)
+
+
+@require_POST
 def remove_person(request: HttpRequest, username: str) -> HttpResponse:
     people.remove_person(console_of(request), username=username)
     messages.success(request, f"{username} was removed.")

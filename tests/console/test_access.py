@@ -3,11 +3,12 @@
 import re
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 
 from keyspace.models import AuditEntry, Grant
-from tests.people import sign_in
+from tests.people import PASSWORD, sign_in
 
 
 def body(answer):
@@ -48,6 +49,25 @@ def test_a_person_is_changed_renewed_and_removed(admin_client, viewer, server_ro
     assert viewer.check_password(password)
     admin_client.post("/access/people/viewer/remove/")
     assert not get_user_model().objects.filter(username="viewer").exists() and Grant.objects.count() == 1
+
+
+def test_a_lost_second_factor_is_removed_and_the_password_signs_in(admin_client, viewer, client):
+    assert "Remove second factor" not in body(admin_client.get("/access/people/viewer/"))
+    Authenticator.objects.create(user=viewer, type="totp", data={"secret": "unread"})
+    assert "Remove second factor" in body(admin_client.get("/access/people/viewer/"))
+    shown = admin_client.post("/access/people/viewer/remove_second_factor/", follow=True)
+    assert "The second factor of viewer was removed." in body(shown)
+    assert "Remove second factor" not in body(shown)
+    signed_in = client.post("/accounts/login/", {"login": "viewer", "password": PASSWORD})
+    assert signed_in.url == "/" and client.get("/").status_code == 200
+    assert admin_client.post("/access/people/viewer/remove_second_factor/").status_code == 409
+
+
+def test_ones_own_second_factor_is_left_to_its_page(admin_client, admin):
+    Authenticator.objects.create(user=admin, type="totp", data={})
+    page = body(admin_client.get("/access/people/admin/"))
+    assert "Remove second factor" not in page and 'href="/accounts/2fa/"' in page
+    assert admin_client.post("/access/people/admin/remove_second_factor/").status_code == 400
 
 
 @pytest.mark.parametrize("name", ["a@b.example", "ana+test", "ünï-cödé_1"])
@@ -139,6 +159,7 @@ def test_a_change_that_makes_no_sense_is_told(admin_client, server_row):
 
 PAGES = ["", "add_person/", "add_group/", "add_grant/", "people/viewer/", "groups/crew/", "grants/1/"]
 ACTS = ["add_person/", "add_group/", "add_grant/", "people/viewer/", "people/viewer/renew_password/", "people/viewer/remove/",
+        "people/viewer/remove_second_factor/",
         "groups/crew/", "groups/crew/remove/", "grants/1/", "grants/1/remove/"]  # fmt: skip
 
 

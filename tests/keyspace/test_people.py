@@ -1,6 +1,7 @@
 """People, groups and grants: what admins do with them, and what nobody can do to the console."""
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 
@@ -8,7 +9,7 @@ from keyspace import grants, people
 from keyspace.access import Actor, Permission
 from keyspace.errors import BadInput, Conflict, Denied, NotFound
 from keyspace.grants import Bounds, on_access_changed
-from keyspace.models import Grant, Server
+from keyspace.models import AuditEntry, Grant, Server
 from keyspace.servers import (
     all_servers,
     open_connection,
@@ -51,6 +52,31 @@ def test_a_new_password_replaces_the_old(console, heard):
     first = people.add_person(console, username="ana")
     second = people.renew_password(console, username="ana")
     assert user("ana").check_password(second) and not user("ana").check_password(first)
+
+
+def give_second_factor(person):
+    for kind in (Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES):
+        Authenticator.objects.create(user=person, type=kind, data={})
+
+
+def test_who_lost_their_phone_gets_in_without_it_and_the_audit_knows(console):
+    for name in ("ana", "bo"):
+        people.add_person(console, username=name)
+        give_second_factor(user(name))
+    people.remove_second_factor(console, username="ana")
+    shown = {one.name: one.second_factor for one in people.list_people(console).people}
+    assert shown == {"ana": False, "bo": True, "console-admin": False}
+    entry = AuditEntry.objects.get(operation="remove_second_factor")
+    assert (entry.outcome, entry.detail) == ("done", {"person": "ana"})
+    with pytest.raises(Conflict, match="has no second factor"):
+        people.remove_second_factor(console, username="ana")
+
+
+def test_nobody_removes_their_own_second_factor_without_the_password(console):
+    give_second_factor(user("console-admin"))
+    with pytest.raises(BadInput, match="Your own"):
+        people.remove_second_factor(console, username="console-admin")
+    assert Authenticator.objects.count() == 2
 
 
 def test_a_person_is_deactivated_and_put_into_groups(console, heard):
@@ -179,6 +205,7 @@ def test_only_admins_manage_access(console_as, role, viewer, server_row):
         lambda: people.list_people(console),
         lambda: people.add_person(console, username="x"),
         lambda: people.renew_password(console, username="viewer"),
+        lambda: people.remove_second_factor(console, username="viewer"),
         lambda: people.change_person(console, username="viewer", active=False, groups=[]),
         lambda: people.remove_person(console, username="viewer"),
         lambda: people.add_group(console, group="g"),

@@ -1,9 +1,11 @@
 """Keys as a whole: create, rename and copy them without overwriting any."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 
 import redis
+from redis.exceptions import NoPermissionError
 
 from keyspace import audit, trash
 from keyspace.access import Permission, check_permission, performs
@@ -79,6 +81,10 @@ def is_cluster(connection: Connection) -> bool:
     """Whether the server is a node of a cluster; no where it does not tell."""
     try:
         return bool(connection.redis.info("cluster").get("cluster_enabled"))
+    except NoPermissionError:
+        with contextlib.suppress(redis.ResponseError):  # it has none, or this is refused as well
+            return connection.redis.execute_command("CLUSTER INFO") is not None
+        return False
     except redis.ResponseError:
         return False
 

@@ -9,6 +9,7 @@ import redis
 from keyspace.backups.dumps import Dump
 from keyspace.backups.restore_source import Pages
 from keyspace.backups.sources import cluster_shards
+from keyspace.changes import is_cluster
 from keyspace.errors import Conflict
 from keyspace.servers import Client, Connection, endpoint_of, open_client
 
@@ -23,7 +24,7 @@ class Target:
         self._turn = 0
 
     def _find_shards(self) -> list[Any]:
-        if not self._connection.redis.info("cluster").get("cluster_enabled"):
+        if not is_cluster(self._connection):
             return []
         return cluster_shards(self._connection.redis)
 

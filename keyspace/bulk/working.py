@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Protocol
 
+from redis.exceptions import NoPermissionError
+
 from keyspace import audit
 from keyspace.access import Permission
 from keyspace.bulk.choice import Page, read_pages
@@ -110,9 +112,10 @@ def _change(work: Work) -> None:
 
 
 def _pages(work: Work, wire: Wire, batch: int) -> Iterator[Page]:
-    """From the checkpoint's cursor on where it is still good: the cursor of a server that restarted leads nowhere."""
+    """From the checkpoint's cursor on where it is still good: the cursor of a server that restarted leads nowhere. One that does not
+    tell may have restarted."""
     server_run, known = _server_run(wire), work.place.get("server_run")
-    if known not in (None, server_run):
+    if known is not None and known != (server_run or None):
         work.begin_anew()
         work.place["cursor"] = 0
     cursor = work.place.setdefault("cursor", 0)
@@ -123,7 +126,11 @@ def _pages(work: Work, wire: Wire, batch: int) -> Iterator[Page]:
 
 
 def _server_run(wire: Wire) -> str:
-    info: bytes = wire.call("INFO", "server")
+    """Its number for as long as it runs; "" where INFO is refused."""
+    try:
+        info: bytes = wire.call("INFO", "server")
+    except NoPermissionError:
+        return ""
     return next((line[7:].decode() for line in info.splitlines() if line.startswith(b"run_id:")), "")
 
 

@@ -584,6 +584,21 @@ def test_a_search_that_begins_anew_counts_each_key_once(
     assert (job.state, job.result["done"], job.result["skipped"]) == ("done", 701, 1), job.problem
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_user_who_may_not_ask_info_works_in_bulk(
+    new_server: Any, make_server: Any, connection_as: Any, monkeypatch: Any, broken: bool
+) -> None:
+    """Whether the server restarted is then not known after a break, so that the search begins anew."""
+    running = new_server(acl=["narrow on >pw ~* +@all -info"])
+    fill(running.client(), 700)
+    admin = connection_as("admin", server=make_server(running, username="narrow", password="pw"))
+    if broken:
+        Broken(monkeypatch, b"UNLINK", done=False)
+    job = do(admin, Order("delete", rate=0 if not broken else 5000))
+    assert (job.state, job.result["done"], job.result["skipped"]) == ("done", 701, 0), job.problem
+    assert running.client().keys("s:*") == []
+
+
 def test_what_went_by_itself_since_the_dry_run_is_told(redis: Any, connection_as: Any) -> None:
     fill(redis, 100)
     admin = connection_as("admin")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from keyspace.changes import create_key, rename_key
+from keyspace.changes import create_key, is_cluster, rename_key
 from keyspace.copying import copy_key, copy_obstacles
 from keyspace.deleting import weigh_key
 from keyspace.edits import find_edit
@@ -108,6 +108,16 @@ def test_names_outside_a_grant_and_around_a_mask_are_refused(connection_as, redi
         with pytest.raises(Denied, match="masked"):
             act()
     assert redis.keys("*") == [b"card:1"]
+
+
+def test_a_cluster_is_known_without_info(connection_as, make_server, new_server):
+    lines = [f"narrow on >pw ~* +@all -info{more}" for more in ("", " -cluster|info")]
+    for number, (clustered, rule, told) in enumerate(
+        [("yes", lines[0], True), ("no", lines[0], False), ("yes", lines[1], False)]
+    ):
+        running = new_server(acl=[rule], cluster_enabled=clustered)
+        row = make_server(running, f"node-{number}", username="narrow", password="pw")
+        assert is_cluster(connection_as("operator", server=row)) is told
 
 
 def test_on_a_cluster_names_of_other_slots_are_refused_in_words(connection_as, make_server, new_cluster):

@@ -28,6 +28,8 @@ from keyspace.models import Job
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.4
+IDLE_SECONDS = 0.4
+"""The longest that a job waits for a worker that has nothing to do; huey's own idea is ten seconds."""
 BEAT_SECONDS = 4.0
 DEAD_SECONDS = 30.0
 # Every module with a @job function stands here: a worker has to know it before it runs one.
@@ -204,7 +206,9 @@ class Worker:
     """The threads that run jobs, and one that looks after interrupted jobs and schedules every few seconds. `stop` it at the end."""
 
     def __init__(self, threads: int = 3) -> None:
-        self._consumer = _Embedded(huey, workers=threads, periodic=False, check_worker_health=False)
+        self._consumer = _Embedded(
+            huey, workers=threads, periodic=False, check_worker_health=False, max_delay=IDLE_SECONDS
+        )
         self._stopped = threading.Event()
         self._clock = threading.Thread(target=self._tick, name="jobs clock", daemon=True)
 

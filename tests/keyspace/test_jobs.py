@@ -227,6 +227,15 @@ def test_the_worker_takes_jobs_from_the_queue() -> None:
         worker.stop()
 
 
+def test_a_worker_that_has_long_been_idle_looks_again_soon() -> None:
+    worker = job_worker.start_worker(threads=2)
+    try:
+        threads = worker._consumer.worker_threads
+        assert len(threads) == 2 and all(thread.max_delay <= 0.5 for thread, _ in threads)
+    finally:
+        worker.stop()
+
+
 KILLED = """
 import os, sys, time, uuid
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"

@@ -12,7 +12,7 @@ from keyspace.access import Permission, check_permission, performs
 from keyspace.edits import EDITS, execute
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, Conflict, Denied
-from keyspace.images import read_kind
+from keyspace.images import is_dumped, left_by, read_kind
 from keyspace.servers import Connection
 from keyspace.transactions import commit
 from keyspace.types.base import Edit
@@ -23,6 +23,14 @@ from keyspace.types.facts import key_slot
 class Renamed:
     name: bytes
     to: bytes
+
+
+@dataclass(frozen=True)
+class Created:
+    """`left` is the digest of what was made, for its undo; "" where the server does not tell, or it is too large for the trash."""
+
+    name: bytes
+    left: str
 
 
 @dataclass(frozen=True)
@@ -113,10 +121,10 @@ def list_beginnings(connection: Connection) -> list[tuple[str, str]]:
 
 
 @performs(Permission.CREATE_KEYS)
-def create_key(connection: Connection, name: bytes, *, edit: Edit, expires_at: int | None = None) -> str:
+def create_key(connection: Connection, name: bytes, *, edit: Edit, expires_at: int | None = None) -> Created:
     """Make a key with its first content, if there is none of this name; it ends at `expires_at` (Unix ms), or stays.
 
-    Gives the sentence of what was done. Raises KeyExists, BadInput for content that cannot be written.
+    Raises KeyExists, BadInput for content that cannot be written.
     """
     if not edit.creates:
         raise BadInput("A key cannot begin like this.", "Choose one of the types that are offered.")
@@ -127,13 +135,16 @@ def create_key(connection: Connection, name: bytes, *, edit: Edit, expires_at: i
         pipe.watch(name)
         if pipe.execute_command("EXISTS", name):
             raise key_exists(name)
+        dumped = is_dumped(pipe, name)
         pipe.multi()
         edit.apply(pipe, name)
         own = len(pipe.command_stack)
         if expires_at is not None:
             pipe.execute_command("PEXPIREAT", name, expires_at)
+        if dumped:
+            pipe.execute_command("DUMP", name)
         answers = execute(pipe)
     if answers is None:
         raise key_exists(name)
     audit.tell(change=edit.slug, expires_at=expires_at, **edit.facts(answers[:own]))
-    return "Created"
+    return Created(name, left_by(answers[-1]) if dumped else "")

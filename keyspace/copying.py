@@ -11,17 +11,19 @@ from keyspace.deleting import NoWayBack
 from keyspace.dump_formats import dump_format
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, Conflict, NotFound
-from keyspace.images import read_expiry, read_kind, weigh
+from keyspace.images import Weight, is_dumped, left_by, read_expiry, read_kind, weigh
 from keyspace.servers import Connection, list_connections
+from keyspace.transactions import commit
 
 
 @dataclass(frozen=True)
 class Copied:
-    """`way`: COPY within a server, RESTORE to another."""
+    """`way`: COPY within a server, RESTORE to another. `left` as of `changes.Created`."""
 
     name: bytes
     to: bytes
     way: str
+    left: str
 
 
 @performs(Permission.READ_KEYS)
@@ -41,7 +43,7 @@ def copy_targets(connection: Connection, name: bytes) -> list[str]:
 def copy_obstacles(connection: Connection, name: bytes, *, target: Connection) -> tuple[str, ...]:
     """What would keep this key from being copied to `target`, in words; nothing found: it should work."""
     told: list[str] = []
-    weight = weigh(connection, connection.redis, name, read_kind(connection.redis, name))
+    weight = _weigh(connection, name)
     if target.server.read_only:
         told.append(f"{target.server.name} is marked read-only in this console.")
     if connection.server == target.server:
@@ -81,10 +83,7 @@ def _write_copy(
 ) -> Copied:
     audit.tell(copied_from=to_text(of)[:300], server=source.server.name, db=source.db)
     if same_server and source.supports("COPY"):
-        if not source.redis.execute_command("COPY", of, name, "DB", connection.db):
-            read_kind(source.redis, of)
-            raise key_exists(name)
-        return Copied(of, name, "COPY")
+        return Copied(of, name, "COPY", _copy_within(source, of, connection.db, name))
     with source.redis.pipeline(transaction=True) as pipe:
         pipe.watch(of)
         weight = weigh(source, pipe, of, read_kind(pipe, of))
@@ -95,16 +94,50 @@ def _write_copy(
         payload, expires_at = pipe.execute_command("DUMP", of), read_expiry(source, pipe, of)
     if payload is None:
         raise NotFound("The key is gone: it expired or was deleted.", "Nothing was written.")
-    try:
-        connection.redis.execute_command("RESTORE", name, expires_at or 0, payload, "ABSTTL")
-    except redis.ResponseError as error:
-        raise _as_told(error, name) from error
-    return Copied(of, name, "RESTORE")
+    return Copied(of, name, "RESTORE", _restore(connection, name, payload, expires_at))
 
 
-def _as_told(error: redis.ResponseError, name: bytes) -> Exception:
-    if str(error).startswith("BUSYKEY"):
-        return key_exists(name)
+def _copy_within(source: Connection, of: bytes, db: int, name: bytes) -> str:
+    """COPY to a db of the same server: the digest of what it made."""
+    dumped = _weigh(source, of).fits_trash and is_dumped(source.redis, name)
+    with source.redis.pipeline(transaction=True) as pipe:
+        pipe.execute_command("COPY", of, name, "DB", db)
+        own = [("DUMP", name)] if dumped else []
+        there = [("SELECT", db), *own, ("SELECT", source.db)] if own and db != source.db else own
+        for command in there:
+            pipe.execute_command(*command)
+        copied, *answers = pipe.execute()
+    if not copied:
+        read_kind(source.redis, of)
+        raise key_exists(name)
+    return left_by(answers[there.index(own[0])]) if own else ""
+
+
+def _restore(target: Connection, name: bytes, payload: bytes, expires_at: int | None) -> str:
+    """RESTORE where no key has the name: the digest of what it made."""
+    with target.redis.pipeline(transaction=True) as pipe:
+        pipe.watch(name)
+        if pipe.execute_command("EXISTS", name):
+            raise key_exists(name)
+        dumped = is_dumped(pipe, name)
+        pipe.multi()
+        pipe.execute_command("RESTORE", name, expires_at or 0, payload, "ABSTTL")
+        if dumped:
+            pipe.execute_command("DUMP", name)
+        try:
+            answers = commit(pipe)
+        except redis.ResponseError as error:
+            raise _as_told(error) from error
+    if answers is None:
+        raise key_exists(name)
+    return left_by(answers[-1]) if dumped else ""
+
+
+def _weigh(connection: Connection, name: bytes) -> Weight:
+    return weigh(connection, connection.redis, name, read_kind(connection.redis, name))
+
+
+def _as_told(error: redis.ResponseError) -> Exception:
     if "DUMP payload version" in str(error) or "Bad data format" in str(error):
         return Conflict("The other server does not read this server's values: it is older, or of another family.",
                         "Nothing was written. Export the key in readable form and import it there.")  # fmt: skip

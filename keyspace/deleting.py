@@ -12,7 +12,7 @@ from keyspace import audit, trash
 from keyspace.access import Permission, performs
 from keyspace.encoding import to_text
 from keyspace.errors import BadInput, Conflict, NotFound, Problem
-from keyspace.images import Image, Weight, preview_key, read_kind, take_image, weigh
+from keyspace.images import Image, Weight, digest_of, preview_key, read_kind, take_image, weigh
 from keyspace.models import TrashEntry
 from keyspace.servers import Connection
 from keyspace.transactions import commit
@@ -121,6 +121,28 @@ def _delete(connection: Connection, name: bytes, kind: str, without_trash: bool,
             if _executed(pipe, entry):
                 return str(entry.pk) if entry else None
     return _delete_busy(connection, name, kind or now, weight, preview)
+
+
+@performs(Permission.DELETE_KEYS)
+def undo_creation(connection: Connection, name: bytes, *, left: str) -> str:
+    """Delete a key that was created or copied, if it still is what that made (`left`, its digest): the id of its entry in the trash.
+
+    Raises NotFound, Conflict when it was changed since.
+    """
+    with connection.redis.pipeline(transaction=True) as pipe:
+        pipe.watch(name)
+        weight = weigh(connection, pipe, name, read_kind(pipe, name))
+        image = take_image(connection, pipe, name, weight, preview_key(connection, name, weight))
+        if image is None or digest_of(image.payload) != left:
+            raise Conflict("The key was changed since; nothing was deleted.",
+                           "Look at it, and delete it if it is to go.")  # fmt: skip
+        entry = trash.keep(connection, name, image, why=TrashEntry.Why.DELETED, operation="undo_creation")
+        pipe.multi()
+        pipe.execute_command("UNLINK", name)
+        if not _executed(pipe, entry):
+            raise Conflict("The key changed in this very moment; nothing was deleted.", "Look at it again.")
+    audit.tell(type=weight.type, length=weight.length, trash=str(entry.pk))
+    return str(entry.pk)
 
 
 def _check_kind(now: str, seen: str) -> None:

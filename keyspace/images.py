@@ -109,6 +109,20 @@ def take_image(
     return Image(weight.type, payload, read_expiry(connection, pipe, name), weight.length, preview)
 
 
+def is_dumped(pipe: redis.Redis, name: bytes) -> bool:
+    """Whether the server lets our user DUMP; to be asked before it stands in a MULTI, which would be refused as a whole."""
+    try:
+        pipe.execute_command("DUMP", name)
+    except redis.ResponseError:
+        return False
+    return True
+
+
+def left_by(payload: bytes | None) -> str:
+    """The digest of a key as an act made it, by which the act is undone; "" where undoing it would not fit the trash."""
+    return digest_of(payload) if payload and len(payload) <= settings.TRASH_KEY_BYTES else ""
+
+
 def preview_key(connection: Connection, name: bytes, weight: Weight) -> list[list[Any]]:
     """The beginning of the value as its page shows it. What cannot be read is left out: it never stands in the way of an act."""
     if weight.type not in TYPES:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from console.actors import actor_of, connect
-from console.keys.edit_answers import done, open_key, read_undo, signed_undo, trash_undo
+from console.keys.edit_answers import creation_undo, done, open_key, read_undo, signed_undo, trash_undo
 from console.keys.edit_forms import PLAIN, CopyForm, CreateForm, DeleteForm, RenameForm, read_seen, sign_seen
 from keyspace import changes, copying, deleting, edits
 from keyspace import ttl as ttls
@@ -140,14 +140,19 @@ def copy(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
         return _copying(request, connection, name, form, server)
     data = form.cleaned_data
     target = open_connection(actor_of(request), data["server"], data["db"])
+
+    def act() -> dict[str, Any]:
+        return {"left": copying.copy_key(connection, name, to=data["to"], target=target).left}
+
     try:
-        once(seen.once, lambda: {"way": copying.copy_key(connection, name, to=data["to"], target=target).way})
+        left = once(seen.once, act)["left"]
     except (BadInput, Conflict, Denied, deleting.NoWayBack) as problem:
         return _copying(request, connection, name, form, data["server"], problem=problem)
     text = f"Copied to {to_text(data['to'])[:80]}"
+    undo = creation_undo(target, data["to"], left)
     if (data["server"], data["db"]) == (server, db):
-        return open_key(request, connection, data["to"], text)
-    return done(request, connection, name, f"{text} on {data['server']}, db {data['db']}")
+        return open_key(request, connection, data["to"], text, undo=undo)
+    return done(request, connection, name, f"{text} on {data['server']}, db {data['db']}", undo=undo)
 
 
 @require_GET
@@ -182,16 +187,21 @@ def create(request: HttpRequest, server: str, db: int) -> HttpResponse:
         return _creation(request, connection, slug, about, form)
     name, ttl = about.cleaned_data["name"], about.cleaned_data["ttl"]
     ends = None if ttl is None else int(time.time() * 1000) + ttl
+
+    def act() -> dict[str, Any]:
+        return {"left": changes.create_key(connection, name, edit=form, expires_at=ends).left}
+
     try:
-        once(seen.once, lambda: {"done": changes.create_key(connection, name, edit=form, expires_at=ends)})
+        left = once(seen.once, act)["left"]
     except (BadInput, Conflict) as problem:
         return _creation(request, connection, slug, about, form, problem=problem)
-    return open_key(request, connection, name, f"Created {to_text(name)[:80]}")
+    undo = creation_undo(connection, name, left)
+    return open_key(request, connection, name, f"Created {to_text(name)[:80]}", undo=undo)
 
 
 @require_POST
 def undo(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
-    """Take a rename or a change of a TTL back, if the key is still as that left it."""
+    """Take a new key, a rename or a change of a TTL back, if the key is still as that left it."""
     connection, name = connect(request, server, db), from_key_id(key)
     try:
         act = read_undo(request.GET.get("act", ""))
@@ -201,6 +211,8 @@ def undo(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
         ) from None
     if act["do"] == "rename":
         return _rename_back(request, connection, name, act)
+    if act["do"] == "create":
+        return _delete_again(request, connection, name, act["left"])
     seen = ttls.Expiry(*act["after"])
     field = from_key_id(act["field"]) if act["field"] else None
     if act["before"] is None:
@@ -208,6 +220,13 @@ def undo(request: HttpRequest, server: str, db: int, key: str) -> HttpResponse:
     else:
         ttls.set_ttl(connection, name, seen=seen, expires_at=act["before"], field=field)
     return done(request, connection, name, "The TTL is as it was")
+
+
+def _delete_again(request: HttpRequest, connection: Connection, name: bytes, left: str) -> HttpResponse:
+    entry = deleting.undo_creation(connection, name, left=left)
+    gone = reverse("key", args=[connection.server.name, connection.db, name])
+    back = trash_undo(connection, entry)
+    return done(request, connection, name, f"Deleted {to_text(name)[:80]} again", undo=back, gone=gone)
 
 
 def _rename_back(

@@ -21,9 +21,14 @@ def trash_undo(connection: Connection, entry: str | None) -> str | None:
 
 
 def signed_undo(connection: Connection, name: bytes, act: dict[str, Any]) -> str:
-    """The address that takes a rename or a TTL back: what to do is in it, signed."""
+    """The address that takes a rename, a TTL or a new key back: what to do is in it, signed."""
     token = signing.dumps(act, salt="undo")
     return f"{reverse('key_undo', args=[connection.server.name, connection.db, name])}?act={token}"
+
+
+def creation_undo(connection: Connection, name: bytes, left: str) -> str | None:
+    """The address that deletes a new key again; `left` is the digest by which it is known."""
+    return signed_undo(connection, name, {"do": "create", "left": left}) if left else None
 
 
 def read_undo(token: str) -> dict[str, Any]:

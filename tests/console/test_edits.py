@@ -343,9 +343,27 @@ def test_a_copy_to_another_db_keeps_the_expiry(operator_client, redis, server):
     redis.set(NAME, "a", px=100_000)
     dialog = operator_client.get(place("key_copying"))
     sent = {"seen": hidden(dialog), "to": r"copy\xff", "server": "test", "db": "3"}
-    assert operator_client.post(place("key_copy"), sent, headers=HTMX).status_code == 200
+    answer = operator_client.post(place("key_copy"), sent, headers=HTMX)
     with server.client(db=3) as other:
         assert other.get(b"copy\xff") == b"a" and other.pttl(b"copy\xff") > 0
+        undone = operator_client.post(told(answer)["toast"]["undo"]["url"], headers=HTMX)
+        assert not other.exists(b"copy\xff") and redis.get(NAME) == b"a"
+        again = operator_client.post(told(undone)["toast"]["undo"]["url"], headers=HTMX)
+        assert again.status_code == 200 and other.get(b"copy\xff") == b"a"
+
+
+def test_a_copy_beside_its_original_is_undone(operator_client, redis):
+    redis.set(NAME, "a")
+    sent = {
+        "seen": hidden(operator_client.get(place("key_copying"))),
+        "to": r"c\xff",
+        "server": "test",
+        "db": "0",
+    }
+    answer = operator_client.post(place("key_copy"), sent, headers=HTMX)
+    assert redis.get(b"c\xff") == b"a"
+    assert operator_client.post(told(answer)["toast"]["undo"]["url"], headers=HTMX).status_code == 200
+    assert not redis.exists(b"c\xff")
 
 
 @pytest.mark.parametrize(
@@ -367,6 +385,10 @@ def test_a_key_of_each_type_is_created_only_if_there_is_none(operator_client, re
     answer = operator_client.post(place("keys_create", name=None) + f"?kind={kind}", sent, headers=HTMX)
     assert answer.status_code == 200, page_of(answer)
     assert redis.type(b"new\xff") == type_ and 3_590_000 < redis.pttl(b"new\xff") <= 3_600_000
+    assert operator_client.post(told(answer)["toast"]["undo"]["url"], headers=HTMX).status_code == 200
+    assert not redis.exists(b"new\xff")
+    sent["seen"] = hidden(operator_client.get(place("keys_new", name=None)))
+    operator_client.post(place("keys_create", name=None) + f"?kind={kind}", sent, headers=HTMX)
     again = operator_client.post(
         place("keys_create", name=None) + f"?kind={kind}", sent | {"seen": hidden(operator_client.get(place("keys_new", name=None)))},
         headers=HTMX,
@@ -471,11 +493,15 @@ def test_an_undo_is_for_who_may_make_the_change(operator_client, viewer_client, 
     dialog = operator_client.get(place("key_edit", "string-set"))
     sent = {"seen": hidden(dialog), "value": "b", "using": "text"}
     edited = operator_client.post(place("key_apply_edit", "string-set"), sent, headers=HTMX)
-    for answer in (ttl, edited):
+    about = {"seen": hidden(operator_client.get(place("keys_new", name=None))), "name": "new"}
+    created = operator_client.post(
+        place("keys_create", name=None) + "?kind=string-set", about | {"value": "a", "using": "text"}, headers=HTMX
+    )  # fmt: skip
+    for answer in (ttl, edited, created):
         undo = told(answer)["toast"]["undo"]["url"]
         assert viewer_client.post(undo, headers=HTMX).status_code == 403
         assert nobody_client.post(undo, headers=HTMX).status_code == 404
-    assert redis.get(NAME) == b"b" and redis.pttl(NAME) == -1
+    assert redis.get(NAME) == b"b" and redis.pttl(NAME) == -1 and redis.get("new") == b"a"
 
 
 def test_an_undo_that_is_not_ours_is_refused(operator_client, redis):

@@ -6,12 +6,12 @@ import pytest
 
 from keyspace.changes import create_key, is_cluster, rename_key
 from keyspace.copying import copy_key, copy_obstacles
-from keyspace.deleting import weigh_key
+from keyspace.deleting import undo_creation, weigh_key
 from keyspace.edits import find_edit
 from keyspace.errors import BadInput, Conflict, Denied, NotFound
-from keyspace.models import AuditEntry
+from keyspace.models import AuditEntry, TrashEntry
 from keyspace.servers import Connection
-from keyspace.trash import KeyExists
+from keyspace.trash import KeyExists, restore_key
 from tests.keyspace.types.samples import SAMPLES
 from tests.servers import GENERATIONS
 from tests.shared_servers import shared_server
@@ -53,6 +53,48 @@ def test_a_key_is_created_with_its_ttl_and_never_over_another(
         with pytest.raises(KeyExists):
             create_key(any_operator, NAME, edit=filled(other, **fields))
     assert any_redis.dump(NAME) == before
+
+
+@pytest.mark.parametrize(("slug", "typed", "asked", "expected"), CREATED)
+def test_a_key_that_was_created_goes_again_into_the_trash(
+    any_operator, any_redis, slug, typed, asked, expected
+):
+    ends = int(time.time() * 1000) + 100_000
+    made = create_key(any_operator, NAME, edit=filled(slug, **typed), expires_at=ends)
+    entry = undo_creation(any_operator, NAME, left=made.left)
+    assert not any_redis.exists(NAME)
+    restore_key(any_operator, NAME, entry_id=entry)
+    assert any_redis.execute_command(*asked) == expected and any_redis.pttl(NAME) > 0
+    assert AuditEntry.objects.get(operation="undo_creation").detail["trash"] == entry
+
+
+def test_a_new_key_that_somebody_wrote_is_not_taken_back(any_operator, any_redis):
+    made = create_key(any_operator, NAME, edit=filled("string-set", value="a"))
+    any_redis.append(NAME, "theirs")
+    with pytest.raises(Conflict, match="changed since"):
+        undo_creation(any_operator, NAME, left=made.left)
+    assert any_redis.get(NAME) == b"atheirs" and not TrashEntry.objects.exists()
+    any_redis.delete(NAME)
+    with pytest.raises(NotFound):
+        undo_creation(any_operator, NAME, left=made.left)
+
+
+def test_a_new_key_too_large_for_the_trash_or_that_is_not_dumped_offers_no_way_back(
+    connection_as, make_server, server, redis, settings
+):
+    redis.execute_command("ACL", "SETUSER", "nodump", "on", ">secret", "~*", "&*", "+@all", "-dump")
+    row = make_server(server, name="nodump", username="nodump", password="secret")
+    try:
+        deaf = connection_as("operator", server=row)
+        assert create_key(deaf, b"a", edit=filled("string-set", value="a")).left == ""
+        assert copy_key(deaf, b"a", to=b"b", target=deaf).left == ""
+    finally:
+        redis.execute_command("ACL", "DELUSER", "nodump")
+    settings.TRASH_KEY_BYTES, large = 1000, " ".join(map(str, range(1000)))
+    connection = connection_as("operator")
+    assert create_key(connection, b"c", edit=filled("string-set", value=large)).left == ""
+    assert copy_key(connection, b"c", to=b"d", target=connection).left == ""
+    assert redis.mget("a", "b") == [b"a", b"a"] and redis.get("d") == large.encode()
 
 
 def test_a_document_is_created_where_the_module_is(json_server, json_redis, connection_as, make_server):
@@ -147,6 +189,20 @@ def test_a_copy_is_like_its_original_and_ends_with_it(any_operator, any_redis, k
         copy_key(any_operator, NAME, to=b"c\xff", target=other)
     with pytest.raises(BadInput):
         copy_key(any_operator, NAME, to=NAME, target=any_operator)
+    with pytest.raises(NotFound):
+        copy_key(any_operator, b"never", to=b"free", target=other)
+    assert any_operator.redis.exists(NAME)  # the connection is still at its own db
+
+
+@pytest.mark.parametrize("db", [0, 5])
+@pytest.mark.parametrize("kind", [kind for kind in SAMPLES if kind != "ReJSON-RL"])
+def test_a_copy_goes_again_and_its_original_stays(any_operator, any_redis, kind, db):
+    SAMPLES[kind](any_redis)
+    other = Connection(any_operator.actor, any_operator.server, db, any_operator.access)
+    copied = copy_key(any_operator, NAME, to=b"c\xff", target=other)
+    undo_creation(other, b"c\xff", left=copied.left)
+    assert not other.redis.exists(b"c\xff") and any_redis.exists(NAME)
+    assert TrashEntry.objects.get().db == db
 
 
 def test_a_copy_to_another_server_and_what_keeps_it_from_there(connection_as, make_server, redis):
@@ -154,10 +210,14 @@ def test_a_copy_to_another_server_and_what_keeps_it_from_there(connection_as, ma
     older = connection_as("admin", server=make_server(shared_server("redis7"), name="older"))
     older.redis.set(NAME, b"\xff", px=100_000)
     assert copy_obstacles(older, NAME, target=newer) == ()
-    assert copy_key(older, NAME, to=NAME, target=newer).way == "RESTORE"
+    copied = copy_key(older, NAME, to=NAME, target=newer)
+    assert copied.way == "RESTORE"
     assert redis.get(NAME) == b"\xff" and 0 < redis.pttl(NAME) <= 100_000
     with pytest.raises(KeyExists):
         copy_key(older, NAME, to=NAME, target=newer)
+    undo_creation(newer, NAME, left=copied.left)
+    assert not redis.exists(NAME) and older.redis.get(NAME) == b"\xff"
+    redis.set(NAME, b"\xff")
     assert "older" in copy_obstacles(newer, NAME, target=older)[0]
     with pytest.raises(Conflict, match="does not read"):
         copy_key(newer, NAME, to=b"back", target=older)
@@ -197,6 +257,7 @@ def test_a_viewer_changes_no_key(connection_as, redis, role):
     viewer = connection_as(role)
     for act in (lambda: rename_key(viewer, NAME, to=b"b"), lambda: weigh_key(viewer, NAME),
                 lambda: copy_key(viewer, NAME, to=b"b", target=viewer),
+                lambda: undo_creation(viewer, NAME, left="a" * 64),
                 lambda: create_key(viewer, b"b", edit=filled("string-set", value="a"))):  # fmt: skip
         with pytest.raises(Denied):
             act()

@@ -35,13 +35,14 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 document.addEventListener("htmx:afterSettle", (event) => {
-  const request = asked.get(event.detail.elt);
-  const problem = event.detail.elt.querySelector?.(":scope > [data-problem]");
+  const place = event.detail.elt; // htmx goes on to use the same detail
+  const request = asked.get(place);
+  const problem = place.querySelector?.(":scope > [data-problem]");
   if (!request || !problem || request.verb !== "get") return;
   problem.querySelector(".acts").hidden = false;
   problem.querySelector("[data-retry]").addEventListener("click", () => {
     const swap = request.elt.closest("[hx-swap]")?.getAttribute("hx-swap") ?? "innerHTML";
-    window.htmx.ajax("GET", request.path, { source: request.elt, target: event.detail.elt, swap: swap.split(" ")[0] });
+    window.htmx.ajax("GET", request.path, { source: request.elt, target: place, swap: swap.split(" ")[0] });
   });
 });
 

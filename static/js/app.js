@@ -3,6 +3,7 @@ import "./theme.js";
 import "./time.js";
 import "./toast.js";
 import "./problems.js";
+import "./held.js";
 import "./busy.js";
 import "./dialog.js";
 import "./confirm.js";

@@ -88,6 +88,8 @@ const frames = {
   whole({ id, p }) { detail.setWhole(id, p); },
   problem({ sentence, advice }) { const line = find("[data-filter-error]"); line.textContent = `${sentence} ${advice}`.trim(); line.hidden = false; },
   recording(frame) { setRecording(frame); },
+  // Answers come in the order of what was asked: this one is later than the problem of a filter before it.
+  watching() { find("[data-filter-error]").hidden = true; },
   replayed({ at }) { replay.progress(at); },
   replay_end() { replay.end(); },
 };
@@ -98,6 +100,7 @@ function onState(now, why, kind) {
   if (now === "open") { say(""); return; }
   if (now === "ended" && kind === "sign-in") { location.assign(`/accounts/login/?next=${encodeURIComponent(location.pathname + location.search)}`); return; }
   if (!state.lostAt) { state.lostAt = Date.now(); if (counts.since && now === "lost") { counts.add({ gaps: 1 }); stream.addMark(state.lostAt, `gap: ${why}`, "gap"); } }
+  channels.setState([]); // until the next socket tells
   say(now === "ended" ? why : `${why} Since ${clock(state.lostAt)}; trying again.`, now === "ended");
   later();
 }

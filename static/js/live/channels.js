@@ -102,7 +102,7 @@ export class Channels {
     row.pair = pair;
     row.classList.toggle("is-on", Boolean(mine));
     row.setAttribute("aria-pressed", String(Boolean(mine)));
-    dot.classList.toggle("is-waiting", Boolean(mine && state && !state.on && !state.problem));
+    dot.classList.toggle("is-waiting", Boolean(mine && !state?.on && !state?.problem));
     dot.classList.toggle("is-refused", Boolean(mine && state?.problem));
     write(name, shown);
     row.title = state?.problem || `${shown}\n${mine ? "click to unsubscribe" : "click to subscribe"}${mine && rates ? `\n${size(Math.round(rates.bytesRate))}/s` : ""}`;

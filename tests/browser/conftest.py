@@ -3,7 +3,12 @@
 console     the running console: `console.url(path)`
 browser     one Chromium a session
 page        a fresh page; a script error, a refused resource or a broken policy fails the test
+new_page    `new_page()`: another person's page, with cookies of its own
 signed_in   `signed_in(user)` signs in through the form and gives the page
+worker      runs the jobs that wait, beside the test
+
+Whatever comes of an act is waited for, never looked at once: `expect(...)` for what a page shows, `until(...)` of `waiting.py`
+for the rest. A test that fails says what its pages showed then (`telling.py`).
 """
 
 import os
@@ -12,12 +17,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from keyspace import job_worker
+from tests.browser.telling import listen, tell
+from tests.browser.waiting import PATIENCE_MS
 from tests.people import *  # noqa: F403
 from tests.people import PASSWORD, _audit_lets_the_flush_through, _nothing_known_of_servers  # noqa: F401
 
@@ -33,16 +42,24 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-EXPECTED = (
-    "status of 4",
-    "status of 5",
-    "net::ERR_",
-    "WebSocket connection",
-    "Response Status Error Code",
-    # what htmx logs of a request that nothing answered, or that was given up
-    "htmx:afterRequest",
-    "htmx:send",
-)
+MINUTES_A_TEST = 5
+UNHURRIED = (Path(__file__).parent / "unhurried.js").read_text()
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(MINUTES_A_TEST * 60))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
+    report = yield
+    context = getattr(item, "funcargs", {}).get("_contexts")
+    if report.failed and report.when == "call" and context:
+        report.sections += [("the page", text) for text in tell(context)]
+    return report
 
 
 class Console:
@@ -64,13 +81,15 @@ class Console:
 
     def start(self) -> None:
         self.thread.start()
-        deadline = time.monotonic() + 10
-        while not self.server.started and time.monotonic() < deadline:
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while not self.server.started:
+            assert time.monotonic() < deadline, "the console did not start"
             time.sleep(0.01)
 
     def stop(self) -> None:
         self.server.should_exit = True
-        self.thread.join(10)
+        self.thread.join(PATIENCE_MS / 1000)
+        assert not self.thread.is_alive(), "the console did not stop"
 
 
 @pytest.fixture
@@ -82,6 +101,14 @@ def console(transactional_db: None, settings: Any) -> Iterator[Console]:
     running.stop()
 
 
+@pytest.fixture
+def worker(console: Console) -> Iterator[None]:
+    """The console's own; what a test left unfinished ends with it."""
+    running = job_worker.start_worker(threads=2)
+    yield
+    running.stop()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -90,35 +117,48 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(
-        viewport={"width": 1440, "height": 860}, permissions=["clipboard-read", "clipboard-write"]
-    )
-    context.set_default_timeout(8000)
-    page = context.new_page()
+def _contexts() -> Iterator[list[BrowserContext]]:
+    opened: list[BrowserContext] = []
+    yield opened
+    for context in opened:
+        context.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser, _contexts: list[BrowserContext]) -> Iterator[Callable[[], Page]]:
     wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
-    page.on(
-        "console",
-        lambda said: (
-            wrong.append(said.text)
-            if said.type == "error" and not any(each in said.text for each in EXPECTED)
-            else None
-        ),
-    )
-    yield page
-    context.close()
+
+    def open_page() -> Page:
+        context = browser.new_context(
+            viewport={"width": 1440, "height": 860}, permissions=["clipboard-read", "clipboard-write"]
+        )
+        _contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        context.add_init_script(UNHURRIED)
+        listen(context, wrong)
+        return context.new_page()
+
+    yield open_page
     assert wrong == []
+
+
+@pytest.fixture
+def page(new_page: Callable[[], Page]) -> Page:
+    return new_page()
+
+
+def sign_in_at(console: Console, page: Page, user: Any) -> None:
+    page.goto(console.url("/accounts/login/"))
+    page.get_by_label("User name").fill(user.username)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(console.url("/"))
 
 
 @pytest.fixture
 def signed_in(console: Console, page: Page) -> Callable[[Any], Page]:
     def sign_in(user: Any) -> Page:
-        page.goto(console.url("/accounts/login/"))
-        page.get_by_label("User name").fill(user.username)
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(console.url("/"))
+        sign_in_at(console, page, user)
         return page
 
     return sign_in

@@ -1,4 +1,6 @@
-"""Taking a bulk delete back: what it put into the trash is restored, each key with its original end, and over no newer key."""
+"""Taking bulk work back: what it deleted is restored over no newer key, what a copy wrote over where it still is the copy; each with its
+original end.
+"""
 
 import time
 import uuid
@@ -6,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import redis
-import zstandard
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -14,6 +15,7 @@ from keyspace import audit
 from keyspace.access import Permission, check_permission, performs
 from keyspace.bulk.away import begin_again
 from keyspace.bulk.pace import Pace
+from keyspace.bulk.putting_over import Over, payload_of
 from keyspace.bulk.tally import Tally, tally_of
 from keyspace.bulk.weighing import BATCH_BYTES
 from keyspace.errors import Conflict, NotFound
@@ -29,9 +31,10 @@ PASSED = "its time has passed meanwhile"
 NOT_YOURS = "your role does not cover it"
 
 
-def deleted_by(done: Job) -> QuerySet[TrashEntry]:
+def taken_by(done: Job) -> QuerySet[TrashEntry]:
     """What the job has put into the trash and nobody has put back."""
-    return TrashEntry.objects.filter(job=done, restored_at=None, why=TrashEntry.Why.DELETED).order_by("pk")
+    mine = TrashEntry.objects.filter(job=done, restored_at=None).order_by("pk")
+    return mine.exclude(why=TrashEntry.Why.OVERWRITTEN, left="")
 
 
 def _back(job_id: str) -> int:
@@ -40,21 +43,28 @@ def _back(job_id: str) -> int:
 
 @performs(Permission.BULK)
 def start_put_back(connection: Connection, *, job_id: uuid.UUID) -> Job:
-    """Put back what a bulk delete of this db put into the trash. Raises NotFound, Conflict."""
+    """Put back what a bulk delete of this db, or a copy to it, put into the trash. Raises NotFound, Conflict."""
     done = find_job(connection.actor, job_id)
     audit.tell(of=str(done.pk))
-    if done.kind != "run_bulk" or (done.server, done.db) != (connection.server.name, connection.db):
+    if done.kind != "run_bulk" or _place_of(done) != (connection.server.name, connection.db):
         raise NotFound("There is no such bulk work here.")
     if done.unfinished:
         raise Conflict("The job is still running.", "Cancel it first, or wait.")
-    count = deleted_by(done).count()
+    count = taken_by(done).count()
     if not count:
         raise Conflict("There is nothing left to put back.", "It was done, or the trash has let go of it.")
     audit.tell(count=count)
     return start_job(
-        connection.actor, "put_back", title=f"Put back {count} keys: {done.title}", server=done.server, db=done.db, total=count,
+        connection.actor, "put_back", title=f"Put back {count} keys: {done.title}", server=connection.server.name, db=connection.db,
+        total=count,
         params={"of": str(done.pk), "back": _back(str(done.pk))}, once=f"back-{done.pk.hex}-{count}",
     )  # fmt: skip
+
+
+def _place_of(done: Job) -> tuple[str, int | None]:
+    """Where the keys are that it changed."""
+    to = done.params.get("copy")
+    return (to["server"], to["db"]) if to else (done.server, done.db)
 
 
 @job("put_back", permission=Permission.BULK, resumable=True)
@@ -83,10 +93,10 @@ def put_back(run: Run) -> dict[str, Any]:
 
 
 def _put_all(run: Run, connection: Connection, tally: Tally) -> None:
-    pace, client = Pace(run, connection.redis), connection.redis
+    pace, back = Pace(run, connection.redis), _Back(connection)
     after = run.checkpoint.get("after")
     for entries in _batches(run.params["of"], after):
-        _put(connection, client, entries, tally)
+        back.put(entries, tally)
         place = {"after": str(entries[-1].pk), "tally": tally.brief()}
         run.job.checkpoint = place
         if pace.time_to_tell():
@@ -96,7 +106,7 @@ def _put_all(run: Run, connection: Connection, tally: Tally) -> None:
 
 def _batches(job_id: str, after: str | None) -> Iterator[list[TrashEntry]]:
     """Entries in order of their ids, as many at once as fit BATCH_BYTES."""
-    rows = deleted_by(Job.objects.get(pk=job_id))
+    rows = taken_by(Job.objects.get(pk=job_id))
     while True:
         ahead = rows.filter(pk__gt=after) if after else rows
         sizes = list(ahead.values_list("pk", "dump_size")[:AT_ONCE])
@@ -113,32 +123,44 @@ def _batches(job_id: str, after: str | None) -> Iterator[list[TrashEntry]]:
             yield entries
 
 
-def _put(connection: Connection, client: Client, entries: list[TrashEntry], whole: Tally) -> None:
-    """A batch; it is counted when all of it is done, for one whose answers were lost comes by again."""
-    now, access, tally = time.time() * 1000, connection.access, Tally()
-    mine = [entry for entry in entries if access.may(Permission.BULK, bytes(entry.name))]
-    tally.skip([bytes(entry.name) for entry in entries if entry not in mine], NOT_YOURS)
-    alive = [entry for entry in mine if not entry.expires_at or entry.expires_at > now]
-    tally.skip([bytes(entry.name) for entry in mine if entry not in alive], PASSED)
-    payloads = [
-        zstandard.decompress(bytes(entry.payload), max_output_size=entry.dump_size) for entry in alive
-    ]
+class _Back:
+    """Batches; one is counted when all of it is done, for one whose answers were lost comes by again."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._over = connection, Over(connection)
+
+    def put(self, entries: list[TrashEntry], whole: Tally) -> None:
+        now, access, tally = time.time() * 1000, self._connection.access, Tally()
+        mine = [entry for entry in entries if access.may(Permission.BULK, bytes(entry.name))]
+        tally.skip([bytes(entry.name) for entry in entries if entry not in mine], NOT_YOURS)
+        alive = [entry for entry in mine if not entry.expires_at or entry.expires_at > now]
+        tally.skip([bytes(entry.name) for entry in mine if entry not in alive], PASSED)
+        over = [entry for entry in alive if entry.why == TrashEntry.Why.OVERWRITTEN]
+        gone = [entry for entry in alive if entry.why != TrashEntry.Why.OVERWRITTEN]
+        back = self._over.put(over, tally) if over else []
+        back += _put_where_none_is(self._connection.redis, gone, tally) if gone else []
+        TrashEntry.objects.filter(pk__in=[entry.pk for entry in back]).update(restored_at=timezone.now())
+        tally.done = len(back)
+        whole.add(tally)
+
+
+def _put_where_none_is(client: Client, entries: list[TrashEntry], tally: Tally) -> list[TrashEntry]:
+    """Those that are back."""
+    payloads = [payload_of(entry) for entry in entries]
+    back = []
     with open_wire(client) as wire:
         replies = wire.call_many(
             [
                 ("RESTORE", bytes(entry.name), entry.expires_at or 0, payload, "ABSTTL")
-                for entry, payload in zip(alive, payloads, strict=True)
+                for entry, payload in zip(entries, payloads, strict=True)
             ]
         )
-        back = []
-        for entry, payload, reply in zip(alive, payloads, replies, strict=True):
+        for entry, payload, reply in zip(entries, payloads, replies, strict=True):
             if not isinstance(reply, Exception) or _is_back(wire, entry, payload, reply):
                 back.append(entry)
             else:
                 _refused(bytes(entry.name), reply, tally)
-    TrashEntry.objects.filter(pk__in=[entry.pk for entry in back]).update(restored_at=timezone.now())
-    tally.done = len(back)
-    whole.add(tally)
+    return back
 
 
 def _is_back(wire: Wire, entry: TrashEntry, payload: bytes, reply: Exception) -> bool:

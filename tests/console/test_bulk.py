@@ -242,6 +242,11 @@ def test_copy_from_the_choice_to_the_report(admin_client: Client, redis: Any, db
     report = admin_client.get(answer.url).content.decode()
     assert "Copied" in report and "to test, db 5" in report and "1 earlier value in the trash" in report
     assert db5.get(BYTES) == b"\xfe" and db5.get("s:1") == b"1" and db5.dbsize() == 31
+    undo = reverse("bulk_put_back", args=["test", 5, run.pk])
+    assert undo in report
+    back = admin_client.post(undo)
+    job_worker.run_job(Job.objects.get(kind="put_back").pk)
+    assert "Put back" in admin_client.get(back.url).content.decode() and db5.get("s:1") == b"theirs"
 
 
 def test_copy_to_the_same_place_is_refused_at_its_field(admin_client: Client, redis: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from keyspace import audit
 from keyspace.access import Permission, check_permission
 from keyspace.backups import store
-from keyspace.backups.archive import ArchiveReader
+from keyspace.backups.archive import ArchiveReader, Block
 from keyspace.backups.dumps import Dump, type_of_payload
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.restore import Pipeline, Policy, Report, restore_batch
@@ -18,6 +18,7 @@ from keyspace.backups.restore_alike import Likeness
 from keyspace.backups.restore_back import TrashBack
 from keyspace.backups.restore_source import LazyScratch, Source
 from keyspace.backups.restore_target import Target
+from keyspace.backups.surroundings import EMPTY_DUMP
 from keyspace.backups.typed import TypedPiece
 from keyspace.bulk.pace import Pace
 from keyspace.errors import Conflict
@@ -97,6 +98,7 @@ class _Importing:
             "dry": self.dry, "foreign": self.foreign, "undo": self.back.summary() if self.back else {}, "types": self.types,
             "bad": self.checked.bad,
             "bad_lines": self.checked.bad_lines, "left_out": self.checked.left_out, "dbs": dbs,
+            "libraries": self.checked.libraries,
             "made_at": int(self.header.get("made_at") or 0), "from": str(self.header.get("server", ""))[:64],
             "product": _product(self.header), "fit": self.fit.as_dict() if self.fit else None,
         }  # fmt: skip
@@ -147,12 +149,16 @@ class _Importing:
                     self._tell(at)
 
     def _batches(self, reader: ArchiveReader) -> Iterator[list[Dump]]:
-        for db, page in reader.pages():
+        for db, page in reader.pages(self._pass_over):
             self.checked.keys[db] = self.checked.keys.get(db, 0) + len(page)
             if len(self.checked.keys) > 1 and not self.dry:
                 raise Conflict("The file holds keys of several dbs.")
             for start in range(0, len(page), BATCH):
                 yield page[start : start + BATCH]
+
+    def _pass_over(self, block: Block) -> None:
+        """An import takes keys alone."""
+        self.checked.libraries |= block.kind == b"F" and len(block.data) > EMPTY_DUMP
 
     def _lines(self) -> None:
         place = self.run_.params["file"]

@@ -18,13 +18,15 @@ _SUM = 1 << 128
 
 @dataclass
 class Checked:
-    """What a file of lines holds: keys by db, `bad` lines as (number, why), names of keys that are not whole in it; its `header`."""
+    """What a file of lines holds: keys by db, `bad` lines as (number, why), names of keys that are not whole in it; its `header`;
+    whether it holds function libraries, which no import takes."""
 
     keys: dict[int, int] = field(default_factory=dict)
     bad: list[tuple[int, str]] = field(default_factory=list)
     bad_lines: int = 0
     broken: set[bytes] = field(default_factory=set)
     left_out: int = 0
+    libraries: bool = False
     header: dict[str, Any] = field(default_factory=dict)
 
     def refuse(self, number: int, why: str) -> None:
@@ -81,6 +83,8 @@ def _pieces(source: IO[bytes], checked: Checked) -> Iterator[tuple[int, TypedPie
                 checked.left_out += 1
             elif number == 1:
                 checked.header = frame
+            elif "function" in frame:
+                checked.libraries = True
         except json.JSONDecodeError as error:
             checked.refuse(number, f"it is not JSON: {error.msg} at character {error.colno}")
         except (ValueError, TypeError, KeyError, IndexError) as error:

@@ -9,6 +9,7 @@ Reading never trusts a length: a block is refused before it is read when it clai
 have gained, or more than the file holds.
 """
 
+import itertools
 import json
 import struct
 from collections.abc import Callable, Iterator
@@ -75,8 +76,14 @@ class ArchiveWriter:
         self._put(b"F", dump)
 
     def add_users(self, users: list[dict[str, Any]]) -> None:
+        """In blocks of a size that readers take."""
         self._flush()
-        self._put(b"A", json.dumps(users).encode())
+        packed = [json.dumps(user) for user in users]
+        while packed:
+            sizes = itertools.accumulate(map(len, packed))
+            fitting = max(1, sum(size <= BLOCK_BYTES for size in sizes))
+            self._put(b"A", f"[{', '.join(packed[:fitting])}]".encode())
+            packed = packed[fitting:]
 
     def finish(self) -> None:
         self._flush()

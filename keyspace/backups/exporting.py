@@ -1,6 +1,5 @@
 """Exports: every key of every shard, as an archive or in the readable form."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,6 +10,7 @@ from keyspace.backups import dumps, store
 from keyspace.backups.archive import ArchiveWriter
 from keyspace.backups.readable import ReadableWriter
 from keyspace.backups.sources import Node, dbs_of, find_nodes, info_of, product_of
+from keyspace.backups.surroundings import Asking
 from keyspace.backups.typed import TypedPiece, read_typed
 from keyspace.backups.typed_small import read_small
 from keyspace.encoding import to_text
@@ -58,6 +58,7 @@ class _Reading:
 
     def __init__(self, run: Run, node: Node, client: Client, info: dict[str, Any]) -> None:
         self.client, self._run, self._node = client, run, node
+        self.around = Asking(client, info)
         self.told = dbs_of(client, info)
 
     def dbs(self) -> Iterator[tuple[int, Client]]:
@@ -71,8 +72,11 @@ class _Reading:
 
 
 def _write_archive(reading: _Reading, header: dict[str, Any], part: store.Part) -> dict[int, int]:
-    writer = ArchiveWriter(part.write, header)
-    _write_surroundings(writer, reading.client)
+    functions, users = reading.around.dump(), reading.around.users()
+    writer = ArchiveWriter(part.write, header | {"lacks": reading.around.lacks})
+    if functions:
+        writer.add_functions(functions)
+    writer.add_users([{"rule": rule} for rule in users])
     for db, client in reading.dbs():
         for page in dumps.read_dumps(client):
             writer.add(db, page)
@@ -81,24 +85,13 @@ def _write_archive(reading: _Reading, header: dict[str, Any], part: store.Part) 
     return writer.counts.keys
 
 
-def _write_surroundings(writer: ArchiveWriter, client: Client) -> None:
-    """Function libraries, and ACL users without their secrets; a server that refuses either keeps it."""
-    with contextlib.suppress(redis.ResponseError):
-        functions = client.execute_command("FUNCTION", "DUMP")
-        if functions:
-            writer.add_functions(functions)
-    with contextlib.suppress(redis.ResponseError):
-        writer.add_users([{"rule": without_secrets(rule)} for rule in client.execute_command("ACL", "LIST")])
-
-
-def without_secrets(rule: bytes | str) -> str:
-    """A line of ACL LIST without the hashes of passwords; the user's name may begin as one does."""
-    words = (rule if isinstance(rule, str) else rule.decode("utf-8", "replace")).split(" ")
-    return " ".join(words[:2] + [word for word in words[2:] if word[:1] not in ("#", ">")])
-
-
 def _write_readable(reading: _Reading, header: dict[str, Any], part: store.Part) -> dict[int, int]:
-    writer = ReadableWriter(part.write, header)
+    libraries, users = reading.around.libraries(), reading.around.users()
+    writer = ReadableWriter(part.write, header | {"lacks": reading.around.lacks})
+    for library in libraries:
+        writer.add_library(library)
+    for rule in users:
+        writer.add_user(rule)
     for db, client in reading.dbs():
         for page in dumps.read_heads(client, count=_AT_ONCE):
             _write_page(writer, client, db, page)

@@ -1,23 +1,28 @@
 """Filling a scratch server from an export: an archive by RESTORE, a readable one by the commands of its types, many keys at once."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import redis
+
 from keyspace.backups import store
-from keyspace.backups.archive import ArchiveReader
+from keyspace.backups.archive import ArchiveReader, Block
 from keyspace.backups.dumps import Dump
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.readable import read_readable
 from keyspace.backups.restore import Policy, restore_pages
 from keyspace.backups.restore_typed import write_typed
 from keyspace.backups.scratch import DATABASES, NotReadable, Scratch, watch_memory
+from keyspace.backups.surroundings import EMPTY_DUMP, Around, Library, lacks_of, library_names
 from keyspace.backups.typed import TypedPiece
 from keyspace.backups.typed_writing import write_commands
 from keyspace.encoding import to_text
+from keyspace.servers import Client
 from keyspace.wire import Command, open_wire, pack
 
 _BATCH, _BATCH_BYTES = 250, 1024 * 1024
+_MOST_TOLD = 3
 _PLAIN = ("string", "list", "set", "zset", "hash")
 _UNDERSTOOD = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 Progress = Callable[[int, int | None], None]
@@ -26,11 +31,19 @@ Progress = Callable[[int, int | None], None]
 @dataclass
 class Loaded:
     """What an export said of itself as it was loaded: keys by db, of which `twice` came a second time (see `dumps.read_dumps`), and
-    how many values the server refused."""
+    how many values the server refused. `libraries` are the function libraries it holds, `foreign` says which the server did not take, and
+    `lacks` what its maker was not shown."""
 
     keys: dict[int, int]
     twice: int = 0
     refused: int = 0
+    libraries: int = 0
+    foreign: list[str] = field(default_factory=list)
+    lacks: str = ""
+
+    def refuse(self, library: str, error: Exception) -> None:
+        if len(self.foreign) < _MOST_TOLD:
+            self.foreign.append(f"{library[:80]}: {error}"[:200])
 
 
 def load_export(scratch: Scratch, stored: dict[str, Any], progress: Progress) -> Loaded:
@@ -43,12 +56,27 @@ def load_export(scratch: Scratch, stored: dict[str, Any], progress: Progress) ->
     with store.open_file(stored["name"]) as source:
         if stored["name"].endswith(".jsonl.zst"):
             return _load_readable(scratch, source, tell)
-        reader = ArchiveReader(source, size=stored["size"])
-        policy = Policy("skip", "original", expired=True, keep_past=True)
-        report = restore_pages(
-            scratch.client, _known_dbs(reader.pages()), policy, progress=lambda report: tell(reader.position)
-        )
-        return Loaded(reader.counts.keys, report.skipped, report.failed)
+        return _load_archive(scratch, ArchiveReader(source, size=stored["size"]), tell)
+
+
+def _load_archive(scratch: Scratch, reader: ArchiveReader, tell: Callable[[int], None]) -> Loaded:
+    loaded, client = Loaded(reader.counts.keys, lacks=lacks_of(reader.header)), scratch.client()
+
+    def load_libraries(block: Block) -> None:
+        if block.kind != b"F" or len(block.data) <= EMPTY_DUMP:
+            return
+        try:
+            client.execute_command("FUNCTION", "RESTORE", block.data, "REPLACE")
+        except redis.ResponseError as error:
+            loaded.refuse("the dump of them", error)
+        tell(reader.position)
+
+    report = restore_pages(
+        scratch.client, _known_dbs(reader.pages(load_libraries)), Policy("skip", "original", expired=True, keep_past=True),
+        progress=lambda report: tell(reader.position),
+    )  # fmt: skip
+    loaded.twice, loaded.refused, loaded.libraries = report.skipped, report.failed, len(library_names(client))
+    return loaded
 
 
 def _known_dbs(pages: Iterable[tuple[int, list[Dump]]]) -> Iterator[tuple[int, list[Dump]]]:
@@ -65,7 +93,13 @@ def _check_db(db: int) -> None:
 def _load_readable(scratch: Scratch, source: Any, tell: Callable[[int], None]) -> Loaded:
     loaded = Loaded({})
     batch = _Batch(scratch, loaded)
-    for first, pieces in read_readable(source):
+
+    def load_library(library: Library) -> None:
+        _load_library(scratch.client(), library, loaded)
+        tell(sum(loaded.keys.values()))
+
+    around = Around(load_library)
+    for first, pieces in read_readable(source, around):
         _check_db(first.db)
         loaded.keys[first.db] = loaded.keys.get(first.db, 0) + 1
         if first.part == 0 and first.last and first.type in _PLAIN:
@@ -78,7 +112,19 @@ def _load_readable(scratch: Scratch, source: Any, tell: Callable[[int], None]) -
         _load_large(scratch, first, pieces, loaded)
         tell(sum(loaded.keys.values()))
     batch.write()
+    loaded.libraries, loaded.lacks = len(around.names), lacks_of(around.header)
     return loaded
+
+
+def _load_library(client: Client, library: Library, loaded: Loaded) -> None:
+    """Another shard may have brought one of this name."""
+    try:
+        name: bytes = client.execute_command("FUNCTION", "LOAD", "REPLACE", library.code)
+    except redis.ResponseError as error:
+        loaded.refuse(library.name, error)
+        return
+    if name != library.name.encode():
+        raise Damaged(f"the function library {library.name[:80]} has another name in its code")
 
 
 def _load_large(scratch: Scratch, first: TypedPiece, pieces: Iterable[TypedPiece], loaded: Loaded) -> None:

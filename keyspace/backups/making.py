@@ -187,7 +187,7 @@ def prove(run: Run, backup: Backup) -> None:
         note = again + ("cancelled." if isinstance(error, Cancelled) else sentence_of(error))
         Backup.objects.filter(pk=backup.pk).update(state_note=note[:500])
         raise
-    note = _against_the_server(backup, verdict) or verdict.note
+    note = f"{_against_the_server(backup, verdict)} {verdict.note}".strip()
     keys = {str(db): count for db, count in sorted(verdict.keys.items())} or backup.keys
     Backup.objects.filter(pk=backup.pk).update(
         state=verdict.state, state_note=note[:500], keys=keys, verified_at=timezone.now()

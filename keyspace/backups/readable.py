@@ -1,5 +1,7 @@
 """Readable exports: JSON Lines of the typed form, compressed; the first line says what it is, the last one counts.
 
+Lines that begin with ``{"form"`` are the file's own: the first, the last, keys that were left out, and what stands around the keys.
+
 A bad line of an import is one problem with its number, not the end: see `read_lines`. A backup has none, so there it is damage.
 """
 
@@ -12,6 +14,7 @@ from typing import IO, Any
 import zstandard
 
 from keyspace.backups.rdb import Damaged
+from keyspace.backups.surroundings import Around, Library, to_frames
 from keyspace.backups.typed import TypedPiece, from_line, pack, to_line
 from keyspace.encoding import to_text
 from keyspace.errors import TooLarge
@@ -31,12 +34,25 @@ class ReadableWriter:
         self._zstd = zstandard.ZstdCompressor(level=3).compressobj() if compress else None
         self._sink = write
         self.keys: dict[int, int] = {}
-        self._write(json.dumps({"form": FORM, "version": 1, **header}).encode() + b"\n")
+        self._functions = self._users = 0
+        self._write_frame({"version": 1, **header})
 
     def _write(self, data: bytes) -> None:
         out = self._zstd.compress(data) if self._zstd is not None else data
         if out:
             self._sink(out)
+
+    def _write_frame(self, frame: dict[str, Any]) -> None:
+        self._write(json.dumps({"form": FORM, **frame}).encode() + b"\n")
+
+    def add_library(self, library: Library) -> None:
+        self._functions += 1
+        for frame in to_frames(library):
+            self._write_frame(frame)
+
+    def add_user(self, rule: str) -> None:
+        self._users += 1
+        self._write_frame({"user": rule})
 
     def add(self, piece: TypedPiece) -> None:
         line = to_line(piece)
@@ -51,15 +67,11 @@ class ReadableWriter:
 
     def leave_out(self, name: bytes, why: str) -> None:
         """A line that says which key is not in it; readers pass it over."""
-        self._write(json.dumps({"form": FORM, "left_out": pack(name), "why": why}).encode() + b"\n")
+        self._write_frame({"left_out": pack(name), "why": why})
 
     def finish(self) -> None:
-        self._write(
-            json.dumps(
-                {"form": FORM, "end": True, "keys": {str(db): n for db, n in self.keys.items()}}
-            ).encode()
-            + b"\n"
-        )
+        around = {"functions": self._functions, "users": self._users}
+        self._write_frame({"end": True, "keys": {str(db): n for db, n in self.keys.items()}, **around})
         if self._zstd is not None:
             self._sink(self._zstd.flush())
 
@@ -109,29 +121,37 @@ class _Raw(io.RawIOBase):
         return len(data)
 
 
-def read_pieces(source: IO[bytes]) -> Iterator[TypedPiece]:
-    """The pieces of a backup, which has to be whole. Raises Damaged with the line."""
+def read_pieces(source: IO[bytes], around: Around | None = None) -> Iterator[TypedPiece]:
+    """The pieces of a backup, which has to be whole; `around` sees the rest of it. Raises Damaged with the line."""
     keys: dict[str, int] = {}
+    around = around or Around()
     for number, line in read_lines(source):
         frame = _frame(line)
         if number == 1 and frame is None:
             raise Damaged("it is not a readable export of this console")
-        if frame is not None and frame.get("end"):
+        try:
+            if frame is None:
+                piece = from_line(line)
+            elif frame.get("end"):
+                around.finish(frame)
+            elif number == 1:
+                around.header = frame
+            else:
+                around.see(frame)
+        except ValueError as error:
+            raise Damaged(f"line {number}: {error}") from None
+        if frame is None:
+            keys[str(piece.db)] = keys.get(str(piece.db), 0) + (piece.part == 0)
+            yield piece
+        elif frame.get("end"):
             if frame.get("keys") != keys:
                 raise Damaged("it holds another number of keys than it says")
             return
-        if frame is None:
-            try:
-                piece = from_line(line)
-            except ValueError as error:
-                raise Damaged(f"line {number}: {error}") from None
-            keys[str(piece.db)] = keys.get(str(piece.db), 0) + (piece.part == 0)
-            yield piece
     raise Damaged("it is cut off: its last line is missing")
 
 
 def _frame(line: bytes) -> dict[str, Any] | None:
-    """The first and the last line."""
+    """A line of the form's own."""
     if not line.startswith(b'{"form"') or len(line) > _FRAME_BYTES:
         return None
     try:
@@ -141,9 +161,11 @@ def _frame(line: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("form") == FORM else None
 
 
-def read_readable(source: IO[bytes]) -> Iterator[tuple[TypedPiece, Iterator[TypedPiece]]]:
+def read_readable(
+    source: IO[bytes], around: Around | None = None
+) -> Iterator[tuple[TypedPiece, Iterator[TypedPiece]]]:
     """Key by key: its first piece, and all of them. A key may come twice (see `dumps.read_dumps`), also behind itself."""
-    for _, group in itertools.groupby(read_pieces(source), key=_Keys()):
+    for _, group in itertools.groupby(read_pieces(source, around), key=_Keys()):
         pieces = iter(group)
         first = next(pieces)
         yield first, itertools.chain([first], pieces)

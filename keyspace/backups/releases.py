@@ -69,7 +69,14 @@ def readers_of_export(name: str) -> list[Path]:
     """The binaries for an export in the store, by its first payload. Raises Damaged."""
     if name.endswith(".ksarch") and len(binaries()) > 1:
         with store.open_file(name) as source:
-            for _, page in ArchiveReader(source).pages():
-                if page:
-                    return readers_of(payload_version(page[0].payload))
+            payload = _first_payload(ArchiveReader(source))
+            return readers_of(payload_version(payload)) if payload else binaries()
     return binaries()
+
+
+def _first_payload(reader: ArchiveReader) -> bytes:
+    """Of a key; of a library where there is no key."""
+    libraries: list[bytes] = []
+    pages = reader.pages(lambda block: libraries.append(block.data) if block.kind == b"F" else None)
+    page = next((page for _, page in pages if page), None)
+    return page[0].payload if page else b"".join(libraries[:1])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from keyspace.backups import store
 from keyspace.backups.dumps import Dump
@@ -12,6 +13,7 @@ from keyspace.backups.restore_source import Wanted, chosen
 from keyspace.backups.restore_target import Target
 from keyspace.backups.restore_typed import write_typed
 from keyspace.backups.restore_way import WayBack
+from keyspace.backups.surroundings import Around, Library
 from keyspace.backups.typed import TypedPiece
 from keyspace.models import Backup
 from keyspace.wire import open_wire
@@ -31,11 +33,14 @@ def restore_readable(
     report: Report,
     *,
     dry: bool = False,
-) -> None:
-    """What is there is overwritten without a look at its value: it differs, or it does no harm. So a dry run calls it different."""
+) -> list[Library]:
+    """Returns its function libraries. What is there is overwritten without a look at its value: it differs, or it does no harm. So a dry
+    run calls it different."""
+    libraries: dict[str, Library] = {}
+    around = partial(Around, lambda library: libraries.update({library.name: library}))
     for stored in backup.files:
         with store.open_file(stored["name"]) as source:
-            for first, pieces in read_readable(source):
+            for first, pieces in read_readable(source, around()):
                 key = Dump(first.name, first.expires, _UNREAD)
                 if wanted.type not in ("", first.type):
                     continue
@@ -48,6 +53,7 @@ def restore_readable(
                 else:
                     _restore_key(target, into, key, pieces, policy, report, back(into))
                 progress(report)
+    return list(libraries.values())
 
 
 def _count_key(target: Target, db: int, key: Dump, policy: Policy, report: Report) -> None:

@@ -13,6 +13,7 @@ from keyspace.backups.dumps import Dump, Selection, payload_version, read_dumps,
 from keyspace.backups.opening import reading
 from keyspace.backups.releases import readers_of
 from keyspace.backups.scratch import NotReadable, start_scratch
+from keyspace.backups.surroundings import Libraries, Library, read_libraries
 from keyspace.backups.typed import TypedPiece, read_typed
 from keyspace.encoding import from_key_id
 from keyspace.globs import compile_glob, escape_glob
@@ -62,8 +63,7 @@ class Source:
 
     pages: Pages
     typed: Callable[[int, Dump], Iterable[TypedPiece]]
-    functions: Callable[[], bytes | None] = lambda: None
-    function_code: Callable[[], list[bytes]] = list
+    libraries: Libraries = Libraries()
 
 
 @contextmanager
@@ -74,33 +74,23 @@ def source_of(
     with ExitStack() as stack:
         name = backup.files[0]["name"]
         if name.endswith(".ksarch"):
-            lazily, libraries = LazyScratch(stack), list[bytes]()
-            yield Source(
-                _archive_pages(backup, wanted, libraries), lazily.typed, lambda: next(iter(libraries), None),
-                lambda: lazily.function_code(libraries[0]),
-            )  # fmt: skip
+            lazily, dumps = LazyScratch(stack), list[bytes]()
+            libraries = Libraries(lambda: next(iter(dumps), b""), lambda: lazily.libraries(dumps[0]))
+            yield Source(_archive_pages(backup, wanted, dumps), lazily.typed, libraries)
             return
         client = stack.enter_context(reading(backup, progress))
         yield Source(
             _server_pages(client, wanted),
             lambda db, dump: _typed(client(db), db, dump),
-            lambda: _dump_functions(client(0)),
-            lambda: code_of(client(0)),
+            Libraries(lambda: _dump_functions(client(0)), lambda: read_libraries(client(0))),
         )
 
 
-def _dump_functions(client: Client) -> bytes | None:
+def _dump_functions(client: Client) -> bytes:
     try:
-        return cast("bytes | None", client.execute_command("FUNCTION", "DUMP"))
+        return cast(bytes, client.execute_command("FUNCTION", "DUMP"))
     except redis.ResponseError:
-        return None
-
-
-def code_of(client: Client) -> list[bytes]:
-    """The code of each library of a server."""
-    rows: list[Any] = client.execute_command("FUNCTION", "LIST", "WITHCODE")
-    pairs = [row if isinstance(row, dict) else dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
-    return [pair[b"library_code"] for pair in pairs]
+        return b""
 
 
 def _server_pages(client: Callable[[int], Client], wanted: Wanted) -> Pages:
@@ -164,11 +154,11 @@ class LazyScratch:
             return []
         return _typed(client, db, dump)
 
-    def function_code(self, libraries: bytes) -> list[bytes]:
-        """The code in a dump of function libraries."""
+    def libraries(self, dump: bytes) -> list[Library] | None:
+        """What a dump of function libraries holds; None where no server here reads it."""
         try:
-            client = self._reader_of(libraries)
-            client.execute_command("FUNCTION", "RESTORE", libraries, "FLUSH")
+            client = self._reader_of(dump)
+            client.execute_command("FUNCTION", "RESTORE", dump, "FLUSH")
         except (redis.ResponseError, NotReadable):
-            return []
-        return code_of(client)
+            return None
+        return read_libraries(client)

@@ -15,11 +15,12 @@ from keyspace.backups.rdb import Damaged
 from keyspace.backups.restore import Policy, Report, restore_pages
 from keyspace.backups.restore_alike import Likeness
 from keyspace.backups.restore_back import TrashBack
-from keyspace.backups.restore_functions import restore_functions
+from keyspace.backups.restore_functions import foresee_functions, restore_functions
 from keyspace.backups.restore_primary import restore_as_primary
 from keyspace.backups.restore_readable import restore_readable
 from keyspace.backups.restore_source import Source, Wanted, source_of, wanted_of
 from keyspace.backups.restore_target import Target
+from keyspace.backups.surroundings import Libraries
 from keyspace.errors import Conflict
 from keyspace.import_fit import Fit
 from keyspace.jobs import Run, job
@@ -114,9 +115,10 @@ def _restore(run: Run, backup: Backup, connection: Connection, told: dict[str, A
         run.report(done=report.looked, total=total, phase="comparing" if dry else "restoring")
 
     try:
-        if backup.kind == Backup.Kind.READABLE and backup.state != Backup.State.LOADED:
+        if backup.format == "readable" and backup.state != Backup.State.LOADED:
             way, to_db = back or TrashBack(run, connection), params.get("to_db")
-            restore_readable(backup, wanted, target, policy, to_db, progress, way.at, report, dry=dry)
+            found = restore_readable(backup, wanted, target, policy, to_db, progress, way.at, report, dry=dry)
+            _put_functions(run, target, Libraries(code=lambda: found), told)
         else:
             _restore_from_source(run, backup, target, policy, back, progress, told, report)
     finally:
@@ -146,8 +148,14 @@ def _restore_from_source(
         )  # fmt: skip
         if fitting is not None:
             told |= fitting.result
-        elif wanted.everything:
-            told["functions"] = restore_functions(target, source, emptied=bool(run.params.get("empty")))
+        _put_functions(run, target, source.libraries, told)
+
+
+def _put_functions(run: Run, target: Target, libraries: Libraries, told: dict[str, Any]) -> None:
+    """They come with a restore of everything alone."""
+    if wanted_of(run.params).everything:
+        put = foresee_functions if run.params.get("dry") else restore_functions
+        told["functions"] = put(target, libraries, emptied=bool(run.params.get("empty")))
 
 
 class _Fitting:

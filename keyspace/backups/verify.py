@@ -10,7 +10,7 @@ from typing import Any
 
 from keyspace.backups import store
 from keyspace.backups.bucket import CHUNK
-from keyspace.backups.loading import load_export
+from keyspace.backups.loading import Loaded, load_export
 from keyspace.backups.rdb import FOOT_BYTES, Damaged, RdbChecker, announced_counts
 from keyspace.backups.releases import readers_of_export
 from keyspace.backups.scratch import (
@@ -19,6 +19,7 @@ from keyspace.backups.scratch import (
     start_scratch,
 )
 from keyspace.backups.sealed import WrongKey
+from keyspace.backups.surroundings import library_names
 from keyspace.errors import NotFound
 from keyspace.models import Backup
 
@@ -121,8 +122,8 @@ def _verify_rdb(path: Path, stored: dict[str, Any], progress: Progress, *, distr
             raise
         with scratch:
             checked.result()
-            counts = scratch.counts()
-    return _compare(path, counts)
+            counts, libraries = scratch.counts(), library_names(scratch.client())
+    return _compare(path, counts, _beside(len(libraries)))
 
 
 def _located(path: Path, error: BaseException) -> BaseException:
@@ -135,7 +136,13 @@ def _located(path: Path, error: BaseException) -> BaseException:
     )
 
 
-def _compare(path: Path, counts: dict[int, tuple[int, int]]) -> Verdict:
+def _beside(libraries: int, lacks: str = "") -> str:
+    """What the file holds beside its keys, and what it says that it lacks."""
+    held = f"With {libraries} function librar{'y' if libraries == 1 else 'ies'}." if libraries else ""
+    return f"{held} {lacks}".strip()
+
+
+def _compare(path: Path, counts: dict[int, tuple[int, int]], note: str) -> Verdict:
     """What was loaded against what the file announces for each db."""
     keys = {db: count for db, (count, _) in counts.items()}
     with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -146,7 +153,7 @@ def _compare(path: Path, counts: dict[int, tuple[int, int]]) -> Verdict:
                     f"Damaged: db {db} has {count} keys when loaded, which is not what the file announces.",
                     keys,
                 )
-    return Verdict(State.LOADED, "", keys)
+    return Verdict(State.LOADED, note, keys)
 
 
 def _load_keys(stored: dict[str, Any], progress: Progress, *, distrust: bool) -> Verdict:
@@ -156,14 +163,23 @@ def _load_keys(stored: dict[str, Any], progress: Progress, *, distrust: bool) ->
     ) as scratch:
         told = load_export(scratch, stored, progress)
         loaded = {db: keys for db, (keys, _) in scratch.counts().items()}
-    if told.refused:
-        return Verdict(
-            State.UNVERIFIABLE,
-            f"The file is whole, but the server here cannot read {told.refused} of its values.",
-            told.keys,
-        )
+        libraries = len(library_names(scratch.client()))
+    if told.refused or told.foreign:
+        return Verdict(State.UNVERIFIABLE, _not_taken(told), told.keys)
     if loaded.keys() != told.keys.keys() or sum(loaded.values()) + told.twice != sum(told.keys.values()):
         return Verdict(
             State.DAMAGED, "Damaged: another number of keys was loaded than the file says.", loaded
         )
-    return Verdict(State.LOADED, "", loaded)
+    if libraries != told.libraries:
+        return Verdict(
+            State.DAMAGED,
+            "Damaged: another number of function libraries was loaded than the file says.",
+            loaded,
+        )
+    return Verdict(State.LOADED, _beside(libraries, told.lacks), loaded)
+
+
+def _not_taken(told: Loaded) -> str:
+    refused = [f"cannot read {told.refused} of its values"] if told.refused else []
+    refused += [f"does not take its function libraries ({'; '.join(told.foreign)})"] if told.foreign else []
+    return f"The file is whole, but the server here {' and '.join(refused)}. {told.lacks}".strip()

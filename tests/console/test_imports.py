@@ -61,6 +61,17 @@ def test_preview_then_import_then_the_report(admin_client: Client, redis: Any, e
     )
 
 
+def test_a_file_with_function_libraries_says_where_they_are_restored(
+    admin_client: Client, redis: Any, exported: bytes
+) -> None:
+    line = b'{"form":"keyspace-readable","function":"lib","engine":"LUA","part":0,"last":true,"code":"x"}'
+    place = previewed(admin_client, exported.replace(b"\n", b"\n" + line + b"\n", 1))
+    page = body(admin_client.get(place))
+    assert "It holds function libraries as well" in page and reverse("backups", args=["test"]) in page
+    Job.objects.all().delete()
+    assert "function libraries" not in body(admin_client.get(previewed(admin_client, exported)))
+
+
 def test_the_name_of_the_file_is_never_a_path_and_only_the_owner_reads_it(
     admin_client: Client, redis: Any, exported: bytes
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from keyspace import job_worker
 from keyspace.backups import dumps, making, preflight, readable, sources, store, typed, verify
 from keyspace.backups.archive import ArchiveReader, ArchiveWriter
-from keyspace.backups.exporting import without_secrets
+from keyspace.backups.surroundings import without_secrets
 from keyspace.errors import TooLarge
 from keyspace.models import Backup
 from tests.keyspace.backups.samples import contents, fill

@@ -25,12 +25,46 @@ class RunningCluster:
     """Primaries that share the slots evenly, in order."""
 
     nodes: list[RunningServer]
+    config: dict[str, Setting]
 
     def client(self, **options: Any) -> Any:
         """A redis-py cluster client of bytes."""
         from redis.cluster import RedisCluster
 
         return RedisCluster(host=self.nodes[0].host, port=self.nodes[0].port, **options)
+
+    def move_slot(self, slot: int, source: RunningServer, target: RunningServer) -> None:
+        """As a resharding does: its keys one after the other, then it belongs to `target` for everybody."""
+        giver, taker = source.client(), target.client()
+        ids = {side: side.execute_command("CLUSTER", "MYID").decode() for side in (giver, taker)}
+        taker.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[giver])
+        giver.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[taker])
+        while names := giver.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            giver.execute_command("MIGRATE", target.host, target.port, "", 0, 5000, "KEYS", *names)
+        for side in (taker, giver):
+            side.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[taker])
+
+    def add_replica(self, primary: RunningServer) -> RunningServer:
+        """One more node, which has all of `primary`."""
+        node = start_server(primary.kind, config=self.config)
+        self.nodes.append(node)
+        client, asked = node.client(), primary.client()
+        bus = asked.config_get("cluster-port")["cluster-port"]
+        client.execute_command("CLUSTER", "MEET", primary.host, primary.port, bus)
+        name = asked.execute_command("CLUSTER", "MYID")
+
+        def knows() -> bool:
+            return any(
+                facts["node_id"] == name.decode()
+                for facts in client.execute_command("CLUSTER NODES").values()
+            )
+
+        wait_until(knows, "the nodes to meet")
+        client.execute_command("CLUSTER", "REPLICATE", name)
+        wait_until(
+            lambda: client.info("replication").get("master_link_status") == "up", "the replica to catch up"
+        )
+        return node
 
     def stop(self) -> None:
         for node in self.nodes:
@@ -47,7 +81,7 @@ def start_cluster(kind: str = "valkey9", *, primaries: int = 3, **config: Settin
     """A cluster in which every node knows every other and all slots are served; about a second."""
     more: dict[str, Setting] = {"cluster-enabled": "yes", "cluster-node-timeout": 2000, **config}
     nodes = [start_server(kind, config=more) for _ in range(primaries)]
-    cluster = RunningCluster(nodes)
+    cluster = RunningCluster(nodes, more)
     for number, node in enumerate(nodes):
         client = node.client()
         client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)

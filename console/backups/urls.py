@@ -5,6 +5,7 @@ from console.backups import inside_views, restore_views, schedule_views, upload_
 urlpatterns = [
     path("servers/<server:server>/backups/", views.backups, name="backups"),
     path("servers/<server:server>/backups/state/", views.state, name="backups_state"),
+    path("servers/<server:server>/backups/checks/", views.checks, name="backups_checks"),
     path("servers/<server:server>/backups/start/", views.start, name="backups_start"),
     path("servers/<server:server>/backups/upload/", views.upload, name="backups_upload"),
     path("servers/<server:server>/backups/uploads/", upload_views.begin, name="backups_upload_begin"),
@@ -30,6 +31,7 @@ urlpatterns = [
         name="backups_remove_schedule",
     ),
     path("servers/<server:server>/backups/<uuid:backup_id>/", views.backup, name="backup"),
+    path("servers/<server:server>/backups/<uuid:backup_id>/repeat/", views.repeat, name="backup_repeat"),
     path("servers/<server:server>/backups/<uuid:backup_id>/verify/", views.verify, name="backup_verify"),
     path("servers/<server:server>/backups/<uuid:backup_id>/open/", views.open_, name="backup_open"),
     path("servers/<server:server>/backups/<uuid:backup_id>/close/", views.close, name="backup_close"),

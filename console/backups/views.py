@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -14,9 +15,10 @@ from console.actors import connect
 from console.streams import asked_part, begun, send_chunks
 from keyspace.access import Permission
 from keyspace.backups import services, transfer
-from keyspace.backups.page import get_backups, opened_backup
+from keyspace.backups.history import Wanted, others_of
+from keyspace.backups.page import get_backups, get_checks, opened_backup
 from keyspace.errors import BadInput
-from keyspace.models import Job, OpenBackup
+from keyspace.models import Backup, Job, OpenBackup
 from keyspace.servers import Connection
 
 
@@ -26,18 +28,49 @@ def backups(request: HttpRequest, server: str) -> HttpResponse:
     backup = opened_backup(connection.server)
     if backup is not None:  # it has none of its own: it is one
         return redirect("backup", server=backup.server, backup_id=backup.pk)
-    return render(request, "backups/backups.html", _page(connection))
+    return render(request, "backups/backups.html", _page(request, connection))
 
 
 @require_GET
 def state(request: HttpRequest, server: str) -> HttpResponse:
     """Asked every second while something runs, every few seconds else."""
-    return render(request, "backups/_state.html", _page(connect(request, server)) | {"oob": True})
+    return _state(request, connect(request, server))
 
 
-def _page(connection: Connection) -> dict[str, Any]:
+def _state(request: HttpRequest, connection: Connection) -> HttpResponse:
+    return render(request, "backups/_state.html", _page(request, connection) | {"oob": True})
+
+
+@require_GET
+def checks(request: HttpRequest, server: str) -> HttpResponse:
+    """What stands in the way; apart from the page, because every node is asked."""
+    connection = connect(request, server)
+    return render(
+        request, "backups/_checks.html", {"connection": connection, "checks": get_checks(connection)}
+    )
+
+
+def _page(request: HttpRequest, connection: Connection) -> dict[str, Any]:
+    given = {name: request.GET.get(name, "").replace("\0", "")[:255] for name in ("kind", "state", "by")}
+    wanted = Wanted(**given)
+    before, after = request.GET.get("before", ""), request.GET.get("after", "")
+    page = get_backups(connection, wanted=wanted, before=before, after=after)
+    return _rights(connection) | {
+        "page": page, "wanted": wanted, "kinds": Backup.Kind.choices,
+        "states": [choice for choice in Backup.State.choices if choice[0] != Backup.State.RUNNING],
+        "query": _query(given | {"before": before, "after": after}),
+        "older_url": page.history.older and _query(given | {"before": page.history.older}),
+        "newer_url": page.history.newer and _query(given | {"after": page.history.newer}),
+    }  # fmt: skip
+
+
+def _query(given: dict[str, str]) -> str:
+    return "?" + urlencode({name: value for name, value in given.items() if value})
+
+
+def _rights(connection: Connection) -> dict[str, Any]:
     return {
-        "connection": connection, "page": get_backups(connection), "may_back_up": connection.access.may(Permission.BACK_UP),
+        "connection": connection, "may_back_up": connection.access.may(Permission.BACK_UP),
         "may_restore": connection.access.may(Permission.RESTORE) and not connection.server.read_only, "once": uuid.uuid4().hex,
     }  # fmt: skip
 
@@ -51,7 +84,7 @@ def start(request: HttpRequest, server: str) -> HttpResponse:
         replicas="replicas" in request.POST,
         once=_once(request),
     )
-    return render(request, "backups/_state.html", _page(connection) | {"oob": True})
+    return _state(request, connection)
 
 
 def _once(request: HttpRequest) -> str | None:
@@ -63,13 +96,18 @@ def _once(request: HttpRequest) -> str | None:
 def backup(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
     connection = connect(request, server)
     found = services.get_backup(connection, backup_id=str(backup_id))
-    context = _page(connection)
-    others = [other for other in context["page"].backups if other.has_files and other.pk != found.pk]
-    context |= {
-        "backup": found, "others": others[:50], "last_verified": services.is_last_verified(found),
+    context = _rights(connection) | {
+        "backup": found, "others": others_of(found), "last_verified": services.is_last_verified(found),
+        "repeatable": services.may_be_repeated(found),
         "opened": OpenBackup.objects.filter(backup=found).select_related("row").first(),
     }  # fmt: skip
     return render(request, "backups/backup.html", context)
+
+
+@require_POST
+def repeat(request: HttpRequest, server: str, backup_id: uuid.UUID) -> HttpResponse:
+    services.repeat_backup(connect(request, server), backup_id=str(backup_id), once=_once(request))
+    return redirect("backups", server=server)
 
 
 @require_POST

@@ -13,16 +13,16 @@ from keyspace.backups import store, verify
 from keyspace.backups.alerts import tell_of
 from keyspace.backups.exporting import export
 from keyspace.backups.parts import DiskFull
-from keyspace.backups.preflight import refusals
-from keyspace.backups.pull import pull_rdb
+from keyspace.backups.preflight import checks_of
+from keyspace.backups.pulling import pull
 from keyspace.backups.rdb import Damaged
 from keyspace.backups.retention import apply_retention
 from keyspace.backups.saving import save_on_server
-from keyspace.backups.sources import Node, find_nodes, info_of, product_of
+from keyspace.backups.slots import SlotWatch
 from keyspace.errors import Conflict, Problem, explain
 from keyspace.jobs import Cancelled, LostClaim, Run, job, start_job
 from keyspace.models import Backup, Job, Schedule, Server
-from keyspace.servers import Connection, endpoint_of, open_client
+from keyspace.servers import Connection
 
 State, Kind = Backup.State, Backup.Kind
 BEING_VERIFIED = "Being verified."
@@ -52,7 +52,7 @@ def begin_backup(
         return Backup.objects.get(job=known)
     if connection.server.source == Server.Source.BACKUP:
         raise Conflict("This server is an opened backup.", "Back up the server that it is of.")
-    for check in refusals(info_of(connection.redis), kind):
+    for check in checks_of(connection, kind, replicas=replicas):
         if check.refuses:
             raise Conflict(check.sentence, "Nothing was started.")
     backup = Backup(
@@ -121,13 +121,17 @@ def make(run: Run, backup: Backup) -> None:
     """Make and prove it in the running job. Raises what went wrong, after the row says so and nothing is left of it."""
     began = time.monotonic()
     with _kept_in_order(run, backup):
+        slots = SlotWatch(run.connection)
         _MAKERS[backup.kind](run, backup)
+        backup.torn = slots.what_moved()[:500]
         backup.seconds = round(time.monotonic() - began, 2)
         backup.save()
     if backup.files:
         prove(run, backup)
     else:
-        Backup.objects.filter(pk=backup.pk).update(state=State.SAVED)
+        Backup.objects.filter(pk=backup.pk).update(state=State.TORN if backup.torn else State.SAVED)
+    if backup.torn:
+        tell_of(backup, "failed", f"{backup}: {backup.torn}")
 
 
 @contextmanager
@@ -145,7 +149,7 @@ def _kept_in_order(run: Run, backup: Backup) -> Iterator[None]:
         )
         note = str(error)[:500] if state == State.CANCELLED else sentence_of(error)
         Backup.objects.filter(pk=backup.pk).update(
-            state=state, state_note=note, files=[], seconds=backup.seconds
+            state=state, state_note=note, remark=backup.remark, files=[], seconds=backup.seconds
         )
         if state == State.FAILED:
             tell_of(backup, "failed", note)
@@ -189,8 +193,9 @@ def prove(run: Run, backup: Backup) -> None:
         raise
     note = f"{_against_the_server(backup, verdict)} {verdict.note}".strip()
     keys = {str(db): count for db, count in sorted(verdict.keys.items())} or backup.keys
+    state = State.TORN if backup.torn and verdict.state != State.DAMAGED else verdict.state
     Backup.objects.filter(pk=backup.pk).update(
-        state=verdict.state, state_note=note[:500], keys=keys, verified_at=timezone.now()
+        state=state, state_note=note[:500], keys=keys, verified_at=timezone.now()
     )
     backup.refresh_from_db()
     if backup.state == State.DAMAGED:
@@ -213,58 +218,6 @@ def verify_backup_job(run: Run) -> dict[str, Any]:
     return {"backup": str(backup.pk), "state": backup.state, "note": backup.state_note}
 
 
-def _pull(run: Run, backup: Backup) -> None:
-    nodes = find_nodes(run.connection.redis, endpoint_of(run.connection.server))
-    backup.source = nodes[0].label if len(nodes) == 1 else f"{len(nodes)} shards"
-    before = 0
-    for number, node in enumerate(nodes):
-        with open_client(node.endpoint) as client:
-            info = client.info()
-        expected = _expected_size(
-            backup.server, before, int(info.get("used_memory_dataset", info.get("used_memory", 0)))
-        )
-        _note_server_keys(backup, info)
-        backup.product = product_of(info)
-        before += _pull_node(run, backup, node, number, expected, before)
-    backup.size = sum(stored["size"] for stored in backup.files)
-
-
-def _expected_size(server: str, before: int, dataset: int) -> int:
-    """About how many bytes will come: as many as last time, else what the data take in memory."""
-    last = Backup.objects.filter(
-        server=server, kind=Kind.PULL, size__gt=before, state__in=Backup.KEPT
-    ).first()
-    return last.size or dataset if last is not None else before + dataset
-
-
-def _note_server_keys(backup: Backup, info: dict[str, Any]) -> None:
-    for name, facts in info.items():
-        if name[:2] == "db" and name[2:].isdigit():
-            backup.server_keys[name[2:]] = backup.server_keys.get(name[2:], 0) + facts["keys"]
-
-
-def _pull_node(run: Run, backup: Backup, node: Node, number: int, expected: int, before: int) -> int:
-    def progress(done: int, total: int | None) -> None:
-        phase = f"pulling from {node.label}" if done else f"waiting for {node.label} to save"
-        run.report(
-            done=before + done,
-            total=before + total if total else max(expected, before + done),
-            unit="bytes",
-            phase=phase,
-        )
-
-    version = backup.product.partition(" ")[2]
-    with store.Part(f"{backup.pk}/{number}.rdb") as part:
-        pulled = pull_rdb(node.endpoint, version=version, write=part.write_now, progress=progress)
-        kept = part.commit()
-    backup.format = pulled.head.magic
-    backup.files.append({
-        "name": kept.name, "size": kept.size, "sha256": kept.sha256, "node": node.label, "used_memory": pulled.head.used_memory,
-        "checksum_off": pulled.checksum_off,
-    })  # fmt: skip
-    return kept.size
-
-
 _MAKERS: dict[str, Callable[[Run, Backup], None]] = {
-    "snapshot": save_on_server, "aof": save_on_server, "pull": _pull, "export": export, "readable": export,
+    "snapshot": save_on_server, "aof": save_on_server, "pull": pull, "export": export, "readable": export,
 }  # fmt: skip

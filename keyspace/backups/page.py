@@ -1,7 +1,6 @@
 """What the Backups page shows: the server's own saves, the history, what runs, what is open."""
 
-import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Sum
@@ -9,13 +8,15 @@ from django.utils import timezone
 
 from keyspace.access import Permission, performs
 from keyspace.backups import store
-from keyspace.backups.preflight import Check, choose_kind, refusals
+from keyspace.backups.history import History, Wanted, read_history
+from keyspace.backups.preflight import Check, checks_of, choose_kind
 from keyspace.backups.retention import newest_verified
 from keyspace.backups.sealed import key
-from keyspace.backups.sources import info_of
 from keyspace.errors import Problem, explain
-from keyspace.models import Backup, Job, OpenBackup, Schedule, Server
+from keyspace.models import Backup, Job, Schedule, Server
 from keyspace.servers import Connection
+
+ALL = Wanted()
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,8 @@ class Newest:
 @dataclass(frozen=True)
 class BackupsPage:
     saves: ServerSaves
-    backups: list[Backup]
+    history: History
     running: list[Job]
-    opened: dict[uuid.UUID, OpenBackup]
     newest: Newest
     schedules: list[Schedule]
     stored_bytes: int
@@ -60,7 +60,6 @@ class BackupsPage:
     place: str
     kind: str = ""
     kind_reason: str = ""
-    checks: list[Check] = field(default_factory=list)
 
     @property
     def sealed(self) -> bool:
@@ -69,30 +68,44 @@ class BackupsPage:
 
 
 @performs(Permission.LIST_BACKUPS)
-def get_backups(connection: Connection, *, limit: int = 200) -> BackupsPage:
-    """Everything the Backups page shows; a command that the server refuses leaves its own panel empty and the rest whole."""
+def get_backups(
+    connection: Connection, *, wanted: Wanted = ALL, before: str = "", after: str = ""
+) -> BackupsPage:
+    """Everything the Backups page shows; a command that the server refuses leaves its own panel empty and the rest whole.
+
+    Of the history what is `wanted`, `before` or `after` a place in it. Raises BadInput.
+    """
     name = connection.server.name
-    kind, reason, checks = _advice(connection)
-    backups = list(
-        Backup.objects.filter(server=name).select_related("schedule", "job", "opened__row")[:limit]
-    )
+    history = read_history(name, wanted, before=before, after=after)
+    kind, reason = _advice(connection)
     return BackupsPage(
-        server_saves(connection), [backup for backup in backups if backup.state != Backup.State.RUNNING], running_jobs(connection),
-        {opened.backup_id: opened for opened in OpenBackup.objects.filter(backup__server=name).select_related("row")},
+        server_saves(connection), history, running_jobs(connection),
         newest_of(name), list(Schedule.objects.filter(server=connection.server)),
         Backup.objects.filter(server=name, state__in=Backup.KEPT).aggregate(size=Sum("size"))["size"] or 0,
-        store.free_bytes(), store.place_words(), kind, reason, checks,
+        store.free_bytes(), store.place_words(), kind, reason,
     )  # fmt: skip
 
 
-def _advice(connection: Connection) -> tuple[str, str, list[Check]]:
+def _advice(connection: Connection) -> tuple[str, str]:
     if not connection.access.may(Permission.BACK_UP):
-        return "", "", []
+        return "", ""
     try:
-        kind, reason = choose_kind(connection.redis)
-        return kind, reason, refusals(info_of(connection.redis), kind)
+        return choose_kind(connection.redis)
     except Exception:  # the panel of the server's own saves says why
-        return "auto", "", []
+        return "auto", ""
+
+
+@performs(Permission.BACK_UP, audited=False)
+def get_checks(connection: Connection) -> list[Check]:
+    """What stands in the way of the kind of backup that is advised; nothing while one runs. Asks every node that it would use."""
+    if running_jobs(connection):
+        return []
+    try:
+        return checks_of(connection, choose_kind(connection.redis)[0])
+    except Problem as problem:
+        return [Check(problem.sentence, True)]
+    except Exception:  # the panel of the server's own saves says why
+        return []
 
 
 def running_jobs(connection: Connection) -> list[Job]:

@@ -1,5 +1,6 @@
 """What stands in a backup's way, before it starts: each a sentence, some a refusal."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,10 +8,15 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from keyspace.backups import store
-from keyspace.servers import Client
+from keyspace.backups.slots import layout_of, moving_now
+from keyspace.backups.sources import Shard, find_shards, info_of
+from keyspace.errors import Unavailable, explain
+from keyspace.servers import Client, Connection, endpoint_of, open_client
 
 _ROOM_BYTES = 64 * 1024 * 1024
 _SLOW_FORK_SECONDS = 0.5
+_AT_ONCE = 16
+STORED = ("pull", "export", "readable")
 
 
 @dataclass(frozen=True)
@@ -21,86 +27,101 @@ class Check:
     refuses: bool = False
 
 
-def refusals(info: dict[str, Any], kind: str) -> list[Check]:
-    """What INFO says against a backup of this kind now."""
+def checks_of(connection: Connection, kind: str, *, replicas: bool = False) -> list[Check]:
+    """What stands in the way of a backup of this kind, on each node that it would use; they are named where they are not the server itself.
+
+    Raises Unavailable where a shard of a cluster has nobody who answers.
+    """
+    entry, of_replicas = endpoint_of(connection.server), kind == "pull" or replicas
+    shards = find_shards(connection.redis, entry, replicas=of_replicas)
+    if len(shards) == 1 and not shards[0].replicas:
+        told = [("The server", info_of(connection.redis))]
+    else:
+        with ThreadPoolExecutor(_AT_ONCE) as asking:
+            told = list(asking.map(_ask, shards))
+    found = [check for who, info in told for check in refusals(info, kind, who=who)]
+    if kind in STORED:
+        found += _room(sum(int(info.get("used_memory", 0)) for _, info in told))
+    layout = layout_of(connection)
+    return found + ([Check(moving_now(layout), True)] if layout and layout.moving else [])
+
+
+def _ask(shard: Shard) -> tuple[str, dict[str, Any]]:
+    node = next(shard.sources())
+    try:
+        with open_client(node.endpoint) as client:
+            return f"The {node.label}", info_of(client)
+    except redis.RedisError as error:
+        problem = explain(error)
+        raise Unavailable(f"The {node.label} cannot be asked. {problem.sentence}", problem.advice) from error
+
+
+def refusals(info: dict[str, Any], kind: str, *, who: str = "The server") -> list[Check]:
+    """What INFO of a node says against a backup of this kind now."""
     found: list[Check] = []
     if info.get("loading"):
-        found.append(Check("The server is loading its data; wait until it is done.", True))
-    if kind in ("pull", "export", "readable"):
-        found += _room(info)
+        found.append(Check(f"{who} is loading its data; wait until it is done.", True))
     if kind in ("pull", "snapshot"):
-        found += _saving(info, kind)
+        found += _saving(info, kind, who)
     if kind == "aof":
-        found += _rewriting(info)
+        found += _rewriting(info, who)
     if kind in ("pull", "snapshot", "aof"):
-        found += _fork(info)
+        found += _fork(info, who)
     if info.get("role") == "slave" and info.get("master_link_status") != "up":
-        found.append(
-            Check("This replica has lost its primary: the backup would be of old data.", kind == "pull")
-        )
+        sentence = f"{who} is a replica that has lost its primary: the backup would be of old data."
+        found.append(Check(sentence, kind == "pull"))
     return found
 
 
-def _room(info: dict[str, Any]) -> list[Check]:
-    used, free = int(info.get("used_memory", 0)), store.free_bytes()
+def _room(used: int) -> list[Check]:
+    """Whether what takes `used` bytes of memory fits on the store's disk."""
+    free = store.free_bytes()
+    has = f"The store's disk has {free / 1e6:.0f} MB free"
     if free < used // 4 + _ROOM_BYTES:
-        missing = (used // 4 + _ROOM_BYTES - free) / 1e6
-        return [
-            Check(
-                f"The store's disk has {free / 1e6:.0f} MB free; about {missing:.0f} MB more are needed.",
-                True,
-            )
-        ]
+        return [Check(f"{has}; about {(used // 4 + _ROOM_BYTES - free) / 1e6:.0f} MB more are needed.", True)]
     if free < used + _ROOM_BYTES:
-        return [
-            Check(
-                f"The store's disk has {free / 1e6:.0f} MB free and the server uses {used / 1e6:.0f} MB: it may become tight."
-            )
-        ]
+        return [Check(f"{has} and the data take {used / 1e6:.0f} MB of memory: it may become tight.")]
     return []
 
 
-def _saving(info: dict[str, Any], kind: str) -> list[Check]:
+def _saving(info: dict[str, Any], kind: str, who: str) -> list[Check]:
     if info.get("rdb_bgsave_in_progress") and kind == "snapshot":
-        return [Check("The server is saving a snapshot already.", True)]
+        return [Check(f"{who} is saving a snapshot already.", True)]
     if info.get("rdb_bgsave_in_progress"):
-        return [Check("The server is saving a snapshot: the pull begins after it.")]
+        return [Check(f"{who} is saving a snapshot: the pull begins after it.")]
     if info.get("aof_rewrite_in_progress"):
-        return [Check("An AOF rewrite is running: the server saves after it.")]
+        return [Check(f"{who} is rewriting its AOF, and saves after that.")]
     return []
 
 
-def _rewriting(info: dict[str, Any]) -> list[Check]:
+def _rewriting(info: dict[str, Any], who: str) -> list[Check]:
     if not info.get("aof_enabled"):
-        return [Check("The AOF is off on this server: a rewrite leaves a file that it does not read.")]
+        return [Check(f"{who} has its AOF off: a rewrite leaves a file that it does not read.")]
     if info.get("aof_rewrite_in_progress"):
-        return [Check("An AOF rewrite is running already.", True)]
+        return [Check(f"{who} is rewriting its AOF already.", True)]
     if info.get("rdb_bgsave_in_progress"):
-        return [Check("A snapshot is being saved: the server rewrites after it.")]
+        return [Check(f"{who} is saving a snapshot, and rewrites after that.")]
     return []
 
 
-def _fork(info: dict[str, Any]) -> list[Check]:
+def _fork(info: dict[str, Any], who: str) -> list[Check]:
     """A fork shares memory until it is written to; in the worst case the server needs twice as much."""
     used, total, limit = (
         int(info.get(name, 0) or 0) for name in ("used_memory_rss", "total_system_memory", "maxmemory")
     )
     found = []
     if total and used * 2 > total:
-        found.append(
-            Check(
-                f"The server uses {used / 1e6:.0f} of the machine's {total / 1e6:.0f} MB: while it saves, writes may need as much again."
-            )
-        )
+        share = f"{used / 1e6:.0f} of its machine's {total / 1e6:.0f} MB"
+        found.append(Check(f"{who} uses {share}: while it saves, writes may need as much again."))
     if total and limit * 2 > total and limit:
         found.append(
             Check(
-                "maxmemory is more than half of the machine: a save under many writes may run out of memory."
+                f"{who} may grow beyond half of its machine (maxmemory): a save under many writes may run out of memory."
             )
         )
     seconds = int(info.get("latest_fork_usec", 0) or 0) / 1e6
     if seconds > _SLOW_FORK_SECONDS:
-        found.append(Check(f"The last fork took {seconds:.1f} s: the server stands still that long."))
+        found.append(Check(f"{who} stood still for {seconds:.1f} s at its last fork, and will again."))
     return found
 
 

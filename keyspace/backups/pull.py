@@ -24,6 +24,10 @@ SILENT_SECONDS = 60.0
 Progress = Callable[[int, int | None], None]
 
 
+class Silent(Unavailable):
+    """Nothing came for SILENT_SECONDS."""
+
+
 @dataclass(frozen=True)
 class Pulled:
     """What came: `size` in bytes, the file's head, the seconds until its first byte (the server's save) and in all."""
@@ -46,7 +50,7 @@ def pull_rdb(
     what it raises ends the pull. `write` is called in a thread of its own.
 
     `version` is the server's own, which chooses the format. Raises redis-py's errors when the server refuses, Damaged for a stream
-    that is not a whole RDB, Unavailable when it falls silent.
+    that is not a whole RDB, Silent when it falls silent.
     """
     client = open_client(endpoint, protocol=2, socket_timeout=max(endpoint.timeout, 10))
     connection: Any = client.connection_pool.make_connection()
@@ -138,7 +142,7 @@ class _Stream:
                 count = self._socket.recv_into(room)
             except TimeoutError:
                 if time.monotonic() - silent > SILENT_SECONDS:
-                    raise Unavailable(
+                    raise Silent(
                         "The server stopped sending in the middle of the pull.",
                         "It may be overloaded; try again.",
                     ) from None

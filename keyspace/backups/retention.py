@@ -15,7 +15,8 @@ GOOD = (State.LOADED, State.WHOLE, State.UNVERIFIABLE, State.SAVED)
 def kept(backups: list[Backup], schedule: Schedule) -> set[Backup]:
     """Which of these (newest first) stay: the last N, the newest of each of the last days, weeks and months, and the last verified one.
 
-    Only good ones count. What failed or rotted is no backup, and stays as news as long as it is younger than what stays.
+    Only good ones count. What failed or rotted is no backup, and stays as news as long as it is younger than what stays; of those that
+    slots moved away from, which are large, the last N alone.
     """
     zone = ZoneInfo(schedule.time_zone)
     good = [backup for backup in backups if backup.state in GOOD]
@@ -26,7 +27,8 @@ def kept(backups: list[Backup], schedule: Schedule) -> set[Backup]:
             newest.setdefault(period(backup.created_at.astimezone(zone)), backup)
         stay |= set(list(newest.values())[:number])
     oldest = min((backup.created_at for backup in stay), default=None)
-    news = [backup for backup in backups if backup.state not in GOOD][:NEWS]
+    torn = [backup for backup in backups if backup.state == State.TORN][: schedule.keep_last]
+    news = torn + [backup for backup in backups if backup.state not in (*GOOD, State.TORN)][:NEWS]
     stay |= {backup for backup in news if oldest is None or backup.created_at > oldest}
     return stay | set([backup for backup in backups if backup.state == State.LOADED][:1])
 

@@ -141,7 +141,7 @@ def _verify_again(now: datetime) -> None:
         return
     tried = checks.filter(created_at__gt=now - timedelta(days=1)).values_list("params__backup", flat=True)
     old = now - timedelta(days=_REVERIFY_DAYS)
-    due = Backup.objects.filter(state__in=(State.LOADED, State.WHOLE, State.UNVERIFIABLE)).filter(
+    due = Backup.objects.filter(state__in=(State.LOADED, State.WHOLE, State.UNVERIFIABLE, State.TORN)).filter(
         Q(verified_at__lt=old) | Q(verified_at=None, created_at__lt=old)
     )
     backup = due.exclude(pk__in=[pk for pk in tried if pk]).order_by("verified_at").first()

@@ -51,6 +51,25 @@ def start_backup(
     return backup
 
 
+def may_be_repeated(backup: Backup) -> bool:
+    """One that came to nothing, or to less than everything."""
+    ended = (State.FAILED, State.CANCELLED, State.INTERRUPTED, State.TORN)
+    return backup.kind in KINDS and backup.state in ended
+
+
+@performs(Permission.BACK_UP)
+def repeat_backup(connection: Connection, *, backup_id: str, once: str | None = None) -> Backup:
+    """One more of the same kind, from whom its own was made. Raises Conflict where it was made."""
+    backup = find_backup(connection, backup_id)
+    audit.tell(kind=backup.kind, again=str(backup.pk))
+    if not may_be_repeated(backup):
+        raise Conflict("This backup need not be made again.", "Make a new one on the Backups page.")
+    replicas = bool(backup.job and backup.job.params.get("replicas"))
+    again = making.begin_backup(connection, backup.kind, replicas=replicas, once=once)
+    audit.tell(backup=str(again.pk))
+    return again
+
+
 @performs(Permission.BACK_UP)
 def verify_backup(connection: Connection, *, backup_id: str) -> Job:
     backup = with_files(connection, backup_id)

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 from redis.exceptions import NoPermissionError
 
-from keyspace.errors import Unavailable
+from keyspace.errors import Unavailable, explain
 from keyspace.servers import Client, Endpoint, open_client
 from keyspace.wire import Wire, open_wire
 
@@ -25,51 +25,77 @@ class Node:
     primary: Endpoint
 
 
-def find_nodes(client: Client, endpoint: Endpoint, *, replicas: bool = True) -> list[Node]:
-    """One node for each shard; with `replicas` a healthy replica where there is one that answers."""
+@dataclass(frozen=True)
+class Shard:
+    """What one primary writes, and who else has it."""
+
+    primary: Node
+    replicas: tuple[Endpoint, ...] = ()
+
+    def sources(self, passed: list[str] | None = None) -> Iterator[Node]:
+        """Whom to read from: its healthy replicas, each asked when its turn comes, then the primary.
+
+        Of replicas that are not healthy, or are kept from us, the reason is added to `passed`.
+        """
+        for endpoint in self.replicas:
+            label = f"replica {_place(endpoint)}"
+            if reason := _flaw(endpoint):
+                if passed is not None:
+                    passed.append(passed_over(label, reason))
+            else:
+                yield Node(label, endpoint, self.primary.endpoint)
+        yield self.primary
+
+
+def passed_over(label: str, reason: str) -> str:
+    return f"The {label} was passed over: {reason}"
+
+
+def find_shards(client: Client, endpoint: Endpoint, *, replicas: bool = True) -> list[Shard]:
+    """What the server consists of: one shard, or those of a cluster; without `replicas` their primaries alone."""
     info = info_of(client)
     if info.get("cluster_enabled"):
         return [_shard(endpoint, shard, replicas) for shard in cluster_shards(client)]
     if info.get("role") == "slave":
-        return [Node(f"replica {_place(endpoint)}", endpoint, endpoint)]
-    found = _healthy_replica(endpoint, info) if replicas else None
-    return [
-        Node(f"replica {_place(found)}", found, endpoint)
-        if found
-        else Node(f"primary {_place(endpoint)}", endpoint, endpoint)
-    ]
+        return [Shard(Node(f"replica {_place(endpoint)}", endpoint, endpoint))]
+    primary = Node(f"primary {_place(endpoint)}", endpoint, endpoint)
+    return [Shard(primary, tuple(_online(endpoint, info)) if replicas else ())]
+
+
+def find_nodes(client: Client, endpoint: Endpoint, *, replicas: bool = True) -> list[Node]:
+    """One node for each shard; with `replicas` a healthy replica where there is one that answers."""
+    return [next(shard.sources()) for shard in find_shards(client, endpoint, replicas=replicas)]
 
 
 def _place(endpoint: Endpoint) -> str:
     return "by its unix socket" if endpoint.socket else endpoint.address
 
 
-def _healthy_replica(endpoint: Endpoint, info: dict[str, Any]) -> Endpoint | None:
+def _online(endpoint: Endpoint, info: dict[str, Any]) -> Iterator[Endpoint]:
+    """The replicas that are up to date, as their primary says."""
     for number in range(int(info.get("connected_slaves", 0))):
         facts = info.get(f"slave{number}")
         if (
             isinstance(facts, dict)
             and facts.get("state") == "online"
             and int(facts.get("lag", 99)) <= _LAG_SECONDS
+            and int(facts["port"])
         ):
-            found = replace(endpoint, host=str(facts["ip"]), port=int(facts["port"]), socket="")
-            if int(facts["port"]) and _is_synced(found):
-                return found
-    return None
+            yield replace(endpoint, host=str(facts["ip"]), port=int(facts["port"]), socket="")
 
 
-def _is_synced(endpoint: Endpoint) -> bool:
-    """Whether we can reach the replica, and it has its primary's data."""
+def _flaw(endpoint: Endpoint) -> str:
+    """Why a replica is not to be read: it cannot be reached, or has not its primary's data. Empty: it is healthy."""
     try:
         with open_client(replace(endpoint, timeout=_PROBE_SECONDS, connect_timeout=_PROBE_SECONDS)) as client:
             info = client.info("replication")
-            return (
-                info.get("role") == "slave"
-                and info.get("master_link_status") == "up"
-                and not info.get("master_sync_in_progress")
-            )
-    except (redis.RedisError, OSError):
-        return False
+    except (redis.RedisError, OSError) as error:
+        return explain(error).sentence
+    if info.get("role") != "slave":
+        return "It is no replica any more."
+    if info.get("master_link_status") != "up" or info.get("master_sync_in_progress"):
+        return "It has not all data of its primary."
+    return ""
 
 
 def cluster_shards(client: Client) -> list[list[tuple[str, int, bool]]]:
@@ -110,16 +136,11 @@ def _check_all_slots(nodes: dict[str, Any], found: Collection[str]) -> None:
             )
 
 
-def _shard(endpoint: Endpoint, shard: list[tuple[str, int, bool]], replicas: bool) -> Node:
-    endpoints = [
-        (replace(endpoint, host=host or endpoint.host, port=port, socket=""), primary)
-        for host, port, primary in shard
-    ]
-    primary = endpoints[0][0]
-    for candidate, is_primary in endpoints[1:] if replicas else []:
-        if not is_primary and _is_synced(candidate):
-            return Node(f"replica {candidate.address}", candidate, primary)
-    return Node(f"primary {primary.address}", primary, primary)
+def _shard(endpoint: Endpoint, shard: list[tuple[str, int, bool]], replicas: bool) -> Shard:
+    places = [replace(endpoint, host=host or endpoint.host, port=port, socket="") for host, port, _ in shard]
+    primary = Node(f"primary {places[0].address}", places[0], places[0])
+    others = [place for place, (_, _, is_primary) in zip(places, shard, strict=True) if not is_primary]
+    return Shard(primary, tuple(others) if replicas else ())
 
 
 def info_of(client: Client) -> dict[str, Any]:

@@ -10,7 +10,7 @@ class Schedule(models.Model):
     """When a server is backed up by itself, and which of those backups are kept.
 
     `at` is a time of day in `time_zone` for daily and weekly ones (`weekday` 0 is Monday); `hours` the distance of hourly ones.
-    `next_at` is claimed by a conditional UPDATE, so that two processes never run it twice.
+    `next_at` is claimed by a conditional UPDATE, so that two processes never run it twice. `since`: when it was last switched on.
     """
 
     class Every(models.TextChoices):
@@ -35,6 +35,7 @@ class Schedule(models.Model):
         default=26, help_text="Alert when the newest verified backup is older."
     )
     webhook = models.URLField(blank=True, help_text="Gets a POST of JSON when a backup fails or is too old.")
+    since = models.DateTimeField(default=timezone.now)
     next_at = models.DateTimeField(null=True)
     last_at = models.DateTimeField(null=True)
     last_problem = models.CharField(max_length=500, blank=True)
@@ -69,12 +70,13 @@ class Backup(models.Model):
         WHOLE = "whole", "Whole, not loaded yet"
         LOADED = "loaded", "Loaded, counts match"
         UNVERIFIABLE = "unverifiable", "Whole, not verifiable here"
+        TORN = "torn", "Not whole: slots moved meanwhile"
         DAMAGED = "damaged", "Damaged"
         FAILED = "failed", "Failed"
         CANCELLED = "cancelled", "Cancelled"
         INTERRUPTED = "interrupted", "Interrupted"
 
-    KEPT = (State.WHOLE, State.LOADED, State.UNVERIFIABLE, State.DAMAGED)
+    KEPT = (State.WHOLE, State.LOADED, State.UNVERIFIABLE, State.TORN, State.DAMAGED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     server = models.CharField(max_length=64, db_index=True)
@@ -96,10 +98,13 @@ class Backup(models.Model):
     source = models.CharField(max_length=255, blank=True)
     place = models.CharField(max_length=500, blank=True)
     parts = models.JSONField(default=list)
+    remark = models.CharField(max_length=1000, blank=True)
+    torn = models.CharField(max_length=500, blank=True)
     verified_at = models.DateTimeField(null=True)
 
     class Meta:
-        ordering = ("-created_at",)
+        ordering = ("-created_at", "-id")
+        indexes = (models.Index(fields=("server", "-created_at", "-id"), name="backup_history"),)
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} of {self.server}, {self.created_at:%Y-%m-%d %H:%M}"
@@ -120,7 +125,7 @@ class Backup(models.Model):
     @property
     def usable(self) -> bool:
         """It can be opened and restored from."""
-        return self.has_files and self.state in (self.State.WHOLE, self.State.LOADED)
+        return self.has_files and self.state in (self.State.WHOLE, self.State.LOADED, self.State.TORN)
 
 
 class OpenBackup(models.Model):

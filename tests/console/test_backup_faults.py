@@ -138,7 +138,8 @@ def test_a_replica_says_that_it_is_one(
         replica.client().replicaof("127.0.0.1", 1)
         refused = start(admin_client, "replica", "pull")
         assert (refused.status_code, "lost its primary" in refused.content.decode()) == (409, True)
-        assert "lost its primary" in page_of(admin_client, "replica")
+        said = admin_client.get(reverse("backups_checks", args=["replica"])).content.decode()
+        assert "lost its primary" in said
 
 
 def test_a_name_as_long_as_names_may_be(

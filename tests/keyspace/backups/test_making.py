@@ -94,15 +94,15 @@ def test_a_cluster_that_lacks_a_shard_is_not_backed_up(
     """What is left would verify and count, and a third of the keys would be missing."""
     cluster = new_cluster(primaries=3)
     cluster.client().set("a", 1)
+    waiting = making.begin_backup(connection_as("admin", server=make_server(cluster.nodes[0])), kind)
     cluster.nodes[2].kill()
-    connection = connection_as("admin", server=make_server(cluster.nodes[0]))
     deadline = time.monotonic() + 20
     while (
         "fail" not in str(cluster.nodes[0].client().execute_command("CLUSTER NODES"))
         and time.monotonic() < deadline
     ):
         time.sleep(0.2)
-    backup = run(making.begin_backup(connection, kind))
+    backup = run(waiting)
     assert (backup.state, backup.files) == ("failed", [])
     assert "its keys would be missing" in backup.state_note, backup.state_note
 

@@ -225,7 +225,7 @@ def test_restore_into_a_cluster(
 def test_only_admins(role: str, redis: Any, connection_as: Callable[..., Any]) -> None:
     backup = back_up(connection_as("admin"), "export")
     weak = connection_as(role)
-    assert [found.pk for found in get_backups(weak).backups] == [backup.pk]
+    assert [found.pk for found in get_backups(weak).history.backups] == [backup.pk]
     for refused in (
         lambda: services.start_backup(weak, kind="pull"), lambda: services.open_backup(weak, backup_id=str(backup.pk)),
         lambda: services.delete_backup(weak, backup_id=str(backup.pk)), lambda: transfer.download_backup(weak, backup_id=str(backup.pk)),

@@ -1,4 +1,4 @@
-"""What the tests need of the machine itself: a Chromium and a redis-server."""
+"""What the tests need of the machine itself: a Chromium, a redis-server and a Postgres."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from steps import VENV_PYTHON, SetupFailed, answers, run, say, which
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")  # as tests/browser looks for them
+DEBIANS_INITDB = "usr/lib/postgresql/*/bin/initdb"  # as tests/postgres.py looks for it
 
 
 def find_or_install_chromium() -> None:
@@ -48,6 +49,20 @@ def find_or_install_redis() -> None:
         apt_install("redis-server")
     if not which("redis-server"):
         raise SetupFailed("The tests need redis-server 7 with TLS on PATH: install it and try again.")
+
+
+def find_or_install_postgres() -> None:
+    """PostgreSQL's server: on PATH, or where Debian keeps it, which tests start for themselves."""
+    if has_postgres():
+        return
+    if may_apt():
+        apt_install("postgresql")
+    if not has_postgres():
+        raise SetupFailed("The tests need PostgreSQL's server (initdb): install postgresql and try again.")
+
+
+def has_postgres() -> bool:
+    return which("initdb") is not None or any(Path("/").glob(DEBIANS_INITDB))
 
 
 def may_apt() -> bool:

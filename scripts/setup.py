@@ -2,7 +2,7 @@
 
 run   .venv with requirements.lock, the front end in static/build/, all that is served in staticfiles/
 dev   the same without staticfiles/, so that a change of a source is seen at the next reload
-test  .venv with requirements-dev.lock, the front end, a Chromium and a redis-server
+test  .venv with requirements-dev.lock, the front end, a Chromium, a redis-server and a Postgres
 lint  requirements-dev.lock alone
 
 A step leaves the SHA-256 of what it depends on behind; while that holds it is skipped, so a second run costs
@@ -30,6 +30,7 @@ def prepare(goal: str) -> None:
     if goal == "test":
         machine.find_or_install_chromium()
         machine.find_or_install_redis()
+        machine.find_or_install_postgres()
 
 
 def main() -> None:

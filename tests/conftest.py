@@ -4,6 +4,7 @@ server      the Valkey 9 of the session            redis       a bytes client of
 any_server  one test for each of GENERATIONS       any_redis   a bytes client of that
 json_server with the JSON module                   json_redis  a bytes client of that
 new_server  starts servers for this test alone     new_cluster starts clusters for this test alone
+on_postgres the database of a module's tests is a Postgres
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +12,10 @@ from typing import Any
 
 import pytest
 import redis as redis_py
+from django.core.management import call_command
+from django.db import connections
 
+from tests.postgres import RunningPostgres, as_default, start_postgres
 from tests.servers import GENERATIONS, RunningServer, start_server
 from tests.shared_servers import shared_server
 from tests.topologies import RunningCluster, start_cluster
@@ -76,3 +80,30 @@ def new_cluster() -> Iterator[Callable[..., RunningCluster]]:
     yield start
     for one in started:
         one.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[RunningPostgres]:
+    """Started when the first test asks for it."""
+    running = start_postgres()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: RunningPostgres, django_db_setup: None, django_db_blocker: Any) -> str:
+    """The name of a database with all the console's tables, to be copied."""
+    name = postgres.make_database()
+    with django_db_blocker.unblock(), as_default(postgres.url(name)):
+        call_command("migrate", verbosity=0)
+    return name
+
+
+@pytest.fixture(scope="module")
+def on_postgres(postgres: RunningPostgres, migrated: str, django_db_blocker: Any) -> Iterator[str]:
+    """For the tests of a module: `pytestmark = pytest.mark.usefixtures("on_postgres")`. Its address, as DATABASE_URL has it."""
+    url = postgres.url(postgres.make_database(template=migrated))
+    with as_default(url):
+        yield url
+        with django_db_blocker.unblock():
+            connections.close_all()

@@ -144,8 +144,11 @@ def test_without_node_20_and_npm_the_wheel_brings_them(
 def test_servers_and_browsers_that_are_there_are_not_installed(
     scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer(monkeypatch, scripts.machine, {"redis-server": "7", "chromium": "Chromium 140"})
+    answer(
+        monkeypatch, scripts.machine, {"redis-server": "7", "chromium": "Chromium 140", "initdb": "initdb 16"}
+    )
     scripts.machine.find_or_install_redis()
+    scripts.machine.find_or_install_postgres()
     scripts.machine.find_or_install_chromium()
     assert scripts.ran == []
 
@@ -169,6 +172,23 @@ def test_others_are_told_that_redis_is_missing(
     monkeypatch.setattr(scripts.machine.os, "geteuid", lambda: 1000)
     with pytest.raises(scripts.steps.SetupFailed, match="redis-server 7"):
         scripts.machine.find_or_install_redis()
+
+
+def test_debians_postgres_is_found_off_path_and_its_absence_is_said(
+    scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answer(monkeypatch, scripts.machine, {"apt-get": ""})
+    monkeypatch.setattr(scripts.machine.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(scripts.machine, "DEBIANS_INITDB", f"{tmp_path.relative_to('/')}/*/bin/initdb")
+    with pytest.raises(scripts.steps.SetupFailed, match="install postgresql"):
+        scripts.machine.find_or_install_postgres()
+    (tmp_path / "15/bin").mkdir(parents=True)
+    (tmp_path / "15/bin/initdb").touch()
+    scripts.machine.find_or_install_postgres()
+    monkeypatch.setattr(scripts.machine.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(scripts.machine, "has_postgres", lambda: bool(scripts.ran))
+    scripts.machine.find_or_install_postgres()
+    assert scripts.ran[-1][-1] == "postgresql"
 
 
 def test_others_get_a_chromium_from_playwright(

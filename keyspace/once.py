@@ -2,15 +2,19 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import redis
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from keyspace.errors import Conflict, Problem, explain
 from keyspace.models import Once
 
 WAIT_SECONDS = 8.0
+LONGEST = timedelta(minutes=1)
+"""No act takes longer."""
 Answer = dict[str, Any]
 
 
@@ -18,7 +22,8 @@ def once(token: str, act: Callable[[], Answer]) -> Answer:
     """What `act` answers, or answered when this token was first sent; `act` runs in one of them alone.
 
     Where it failed without having written, the token is free again. Where the server was lost on the way, nobody knows whether it
-    wrote: the repeat fails the same way. Raises what `act` raises, Conflict while the first is still running.
+    wrote: the repeat fails the same way. Raises what `act` raises, Conflict while the first is still running, and where its console
+    stopped on the way.
     """
     try:
         with transaction.atomic():
@@ -44,6 +49,7 @@ def _failed(token: str, error: BaseException) -> None:
 
 
 def _first_answer(token: str) -> Answer:
+    """Asked again, for it may come from another process."""
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         answer: Answer | None = Once.objects.filter(token=token).values_list("answer", flat=True).first()
@@ -53,4 +59,7 @@ def _first_answer(token: str) -> Answer:
                 raise Problem(sentence, advice, status=status)
             return answer
         time.sleep(0.05)
-    raise Conflict("This was sent already and is still running.", "Wait a moment, then look at the key.")
+    if Once.objects.filter(token=token, at__gt=timezone.now() - LONGEST).exists():
+        raise Conflict("This was sent already and is still running.", "Wait a moment, then look at the key.")
+    raise Conflict("This was sent already, and the console stopped before its end: whether it was done is not known.",
+                   "Look at the key before you make the change anew.")  # fmt: skip

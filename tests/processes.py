@@ -18,12 +18,13 @@ from django.db import connections
 settings.DATA_DIR = Path(sys.argv[2])
 connections["default"].close()
 connections["default"].settings_dict["NAME"] = sys.argv[1]
-arguments = sys.argv[3:]
+settings.SECRET_KEY = sys.argv[3]
+arguments = sys.argv[4:]
 """
 
 
 def begin_process(code: str, *arguments: str) -> "subprocess.Popen[str]":
     """`code` at work beside the test; it finds `arguments` in the list of that name, and what it prints in stdout."""
-    place = (str(database.settings_dict["NAME"]), str(settings.DATA_DIR))
+    place = (str(database.settings_dict["NAME"]), str(settings.DATA_DIR), settings.SECRET_KEY)
     command = [sys.executable, "-c", _SET_UP + code, *place, *arguments]
     return subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)

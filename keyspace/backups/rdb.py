@@ -15,7 +15,7 @@ _crc64 = anycrc.Model("CRC64-REDIS")
 _MAGIC = re.compile(rb"(REDIS)(\d{4})|(VALKEY)(\d{3})")
 _AUX, EOF = 0xFA, 0xFF
 _HEAD_BYTES = 4096
-_MISMATCH = "its checksum does not match its contents"
+MISMATCH = "its checksum does not match its contents"
 FOOT_BYTES = 9
 MIN_BYTES = 9 + FOOT_BYTES
 
@@ -101,14 +101,14 @@ class RdbChecker:
         if self._last[0] != EOF:
             return f"it is cut off after {self.size} bytes: the end mark is missing"
         if not self.checksum_off and int.from_bytes(self._last[1:], "little") != self._crc:
-            return _MISMATCH
+            return MISMATCH
         return None
 
     def finish(self) -> RdbHead:
         """The head of a whole RDB. Raises Damaged."""
         flaw = self._flaw()
         if flaw is not None or self.head is None:
-            raise Damaged(flaw or "it is empty", None if flaw == _MISMATCH else self.size)
+            raise Damaged(flaw or "it is empty", None if flaw == MISMATCH else self.size)
         return read_head(bytes(self._first))
 
 

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import zstandard
 
-from keyspace.backups.rdb import Damaged
+from keyspace.backups.rdb import MISMATCH, Damaged
 from keyspace.backups.surroundings import Around, Library, to_frames
 from keyspace.backups.typed import TypedPiece, from_line, pack, to_line
 from keyspace.encoding import to_text
@@ -25,13 +25,17 @@ _FRAME_BYTES = 1024 * 1024
 _WINDOW_BYTES = 32 * 1024 * 1024
 
 
+def _packer() -> Any:
+    return zstandard.ZstdCompressor(level=3, write_checksum=True).compressobj()
+
+
 class ReadableWriter:
     """Writes a readable export to `write`; `finish` it."""
 
     def __init__(
         self, write: Callable[[bytes], Any], header: dict[str, Any], *, compress: bool = True
     ) -> None:
-        self._zstd = zstandard.ZstdCompressor(level=3).compressobj() if compress else None
+        self._zstd = _packer() if compress else None
         self._sink = write
         self.keys: dict[int, int] = {}
         self._functions = self._users = 0
@@ -88,7 +92,9 @@ def read_lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     for number in itertools.count(1):
         try:
             line = lines.readline(MAX_LINE)
-        except zstandard.ZstdError:
+        except zstandard.ZstdError as error:
+            if "checksum" in str(error):
+                raise Damaged(MISMATCH) from None
             raise Damaged(f"it cannot be decompressed beyond line {number - 1}") from None
         if not line:
             return
@@ -125,7 +131,8 @@ def read_pieces(source: IO[bytes], around: Around | None = None) -> Iterator[Typ
     """The pieces of a backup, which has to be whole; `around` sees the rest of it. Raises Damaged with the line."""
     keys: dict[str, int] = {}
     around = around or Around()
-    for number, line in read_lines(source):
+    lines = read_lines(source)
+    for number, line in lines:
         frame = _frame(line)
         if number == 1 and frame is None:
             raise Damaged("it is not a readable export of this console")
@@ -146,6 +153,8 @@ def read_pieces(source: IO[bytes], around: Around | None = None) -> Iterator[Typ
         elif frame.get("end"):
             if frame.get("keys") != keys:
                 raise Damaged("it holds another number of keys than it says")
+            if any(line.strip() for _, line in lines):  # what packed it has its checksum behind the last line
+                raise Damaged("something follows its end")
             return
     raise Damaged("it is cut off: its last line is missing")
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from keyspace.backups import store
+from keyspace.backups.archive import ArchiveReader
 from keyspace.backups.bucket import CHUNK
 from keyspace.backups.loading import Loaded, load_export
-from keyspace.backups.rdb import FOOT_BYTES, Damaged, RdbChecker, announced_counts
+from keyspace.backups.rdb import FOOT_BYTES, MISMATCH, Damaged, RdbChecker, announced_counts
+from keyspace.backups.readable import read_pieces
 from keyspace.backups.releases import readers_of_export
 from keyspace.backups.scratch import (
     NotReadable,
@@ -24,6 +26,10 @@ from keyspace.errors import NotFound
 from keyspace.models import Backup
 
 State = Backup.State
+_CHANGED = "it is not what was stored: it changed on the disk since"
+_ONE_SUM = (
+    " Where cannot be told: an RDB has one checksum over all of it, and what changed still reads as a value."
+)
 Progress = Callable[[int, int | None], None]
 
 
@@ -73,9 +79,7 @@ def _verify_file(backup: Backup, stored: dict[str, Any], progress: Progress) -> 
         _check_contents(stored)
         return _load_keys(stored, progress, distrust=backup.kind == Backup.Kind.UPLOAD)
     except Damaged as error:
-        size = stored["size"] or 1
-        where = f" at {100 * error.offset / size:.0f} %" if error.offset else ""
-        return Verdict(State.DAMAGED, f"Damaged{where}: {error.reason}.")
+        return Verdict(State.DAMAGED, _in_words(error, stored))
     except NotFound as error:
         return Verdict(State.DAMAGED, f"Damaged: {error.sentence}")
     except WrongKey as error:
@@ -84,14 +88,27 @@ def _verify_file(backup: Backup, stored: dict[str, Any], progress: Progress) -> 
         return Verdict(State.UNVERIFIABLE, f"The file is whole but was not loaded: {error}.")
 
 
+def _in_words(error: Damaged, stored: dict[str, Any]) -> str:
+    """What is wrong, and where, as far as the file lets that be known."""
+    if error.offset is not None:
+        share = min(100, 100 * error.offset / (stored["size"] or 1))
+        return f"Damaged at {share:.0f} % (byte {error.offset}): {error.reason}."
+    one_sum = stored["name"].endswith(".rdb") and error.reason in (MISMATCH, _CHANGED)
+    return f"Damaged: {error.reason}.{_ONE_SUM if one_sum else ''}"
+
+
 def _check_contents(stored: dict[str, Any]) -> None:
-    """The file still has the size and SHA-256 that it was stored with. Raises Damaged."""
+    """The file still has the size and SHA-256 that it was stored with. Raises Damaged, with the place where its own form shows it."""
     digest, size = hashlib.sha256(), 0
     for chunk in store.read_chunks(stored["name"]):
         digest.update(chunk)
         size += len(chunk)
     if size != stored["size"] or digest.hexdigest() != stored["sha256"]:
-        raise Damaged("it is not what was stored: it changed on the disk since")
+        with store.open_file(stored["name"]) as source:
+            archive = stored["name"].endswith(".ksarch")
+            for _ in ArchiveReader(source, size=size).pages() if archive else read_pieces(source):
+                pass
+        raise Damaged(_CHANGED)
 
 
 def check_rdb(path: Path, stored: dict[str, Any]) -> int:
@@ -103,7 +120,7 @@ def check_rdb(path: Path, stored: dict[str, Any]) -> int:
             digest.update(chunk)
     head = checker.finish()
     if checker.size != stored["size"] or digest.hexdigest() != stored["sha256"]:
-        raise Damaged("it is not what was stored: it changed on the disk since")
+        raise Damaged(_CHANGED)
     return head.used_memory
 
 
@@ -116,24 +133,25 @@ def _verify_rdb(path: Path, stored: dict[str, Any], progress: Progress, *, distr
                 path, progress=progress, used_memory=stored.get("used_memory", 0), distrust=distrust
             )
         except Damaged as error:
-            raise _located(path, checked.exception() or error) from None
+            _raise_located(path, checked.exception() or error)
+            raise
         except NotReadable:
-            checked.result()
+            _raise_located(path, checked.exception())
             raise
         with scratch:
-            checked.result()
+            _raise_located(path, checked.exception())
             counts, libraries = scratch.counts(), library_names(scratch.client())
     return _compare(path, counts, _beside(len(libraries)))
 
 
-def _located(path: Path, error: BaseException) -> BaseException:
+def _raise_located(path: Path, error: BaseException | None) -> None:
     """What is wrong, in the words of who sees it best, and where the server's own checker stumbles; the end of the file is no place."""
-    if not isinstance(error, Damaged) or error.offset is not None:
-        return error
-    where = find_damage(path)
-    return Damaged(
-        error.reason, where if where is not None and where < path.stat().st_size - FOOT_BYTES else None
-    )
+    if isinstance(error, Damaged) and error.offset is None:
+        where = find_damage(path)
+        inside = where is not None and where < path.stat().st_size - FOOT_BYTES
+        raise Damaged(error.reason, where if inside else None) from None
+    if error is not None:
+        raise error from None
 
 
 def _beside(libraries: int, lacks: str = "") -> str:

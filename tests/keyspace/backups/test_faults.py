@@ -72,27 +72,55 @@ def test_a_hundred_places_of_damage(kind: str, redis: Any, connection_as: Callab
 
 
 def _structure_is_seen(kind: str, path: Path) -> None:
-    """Without the SHA-256 that we keep: the file alone says that it is not whole (a readable one has only its count)."""
+    """Without the SHA-256 that we keep: the file alone says that it is not whole."""
     data = path.read_bytes()
     if kind == "pull":
         checker = RdbChecker()
         with pytest.raises(Damaged):
             checker.feed(data)
             checker.finish()
-    elif kind == "export":
-        with path.open("rb") as source, pytest.raises(Damaged):
-            for _ in ArchiveReader(source, size=len(data)).pages():
-                pass
+        return
+    with path.open("rb") as source, pytest.raises(Damaged):
+        for _ in ArchiveReader(source, size=len(data)).pages() if kind == "export" else read_pieces(source):
+            pass
+
+
+def _changed(backup: Backup, at: int) -> str:
+    """What a verification says when this one byte has changed on the disk."""
+    path = store.directory() / backup.files[0]["name"]
+    good = path.read_bytes()
+    path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+    verdict = verify.verify_files(backup, lambda done, total: None)
+    path.write_bytes(good)
+    assert verdict.state == "damaged", verdict
+    return verdict.note
 
 
 def test_damaged_backup_says_where(redis: Any, connection_as: Callable[..., Any]) -> None:
+    """The block of an archive, the line of a readable export; of an RDB where a server stumbles, else that nobody can tell."""
+    redis.config_set("rdbcompression", "no")
     fill(redis, many=2000)
-    backup = back_up(connection_as("admin"), "export")
-    path = store.directory() / backup.files[0]["name"]
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    verdict = verify.verify_files(backup, lambda done, total: None)
-    assert verdict.state == "damaged"
-    assert verdict.note.startswith("Damaged")
+    redis.set("text", "the very words of a long value " * 3000)
+    connection = connection_as("admin")
+    archive, lines, pulled = (back_up(connection, kind) for kind in ("export", "readable", "pull"))
+    size = archive.files[0]["size"]
+    found = re.match(
+        r"Damaged at (\d+) % \(byte (\d+)\): the checksum of a block", _changed(archive, size // 2)
+    )
+    assert found and int(found[2]) < size // 2 and int(found[1]) == round(100 * int(found[2]) / size)
+    note = _changed(lines, lines.files[0]["size"] // 2)
+    assert re.match(r"Damaged: .*(line \d+|checksum does not match)", note), note
+    data = (store.directory() / pulled.files[0]["name"]).read_bytes()
+    note = _changed(pulled, data.index(b"the very words") + 40_000)
+    assert note.startswith("Damaged: its checksum does not match its contents. Where cannot be told"), note
+    note = _changed(
+        pulled, data.index(b"plain\x04text") - 1
+    )  # the type of the key, or the length of its name
+    assert re.match(r"Damaged at \d+ % \(byte \d+\): ", note), note
+    path = store.directory() / archive.files[0]["name"]
+    path.write_bytes(path.read_bytes()[: size // 2])
+    cut = verify.verify_files(archive, lambda done, total: None).note
+    assert re.match(r"Damaged at \d+ % \(byte \d+\): it is cut off", cut), cut
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])

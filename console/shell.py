@@ -10,7 +10,7 @@ from console.actors import actor_of
 from keyspace.access import Access, Permission
 from keyspace.audit_check import broken_sentence
 from keyspace.audit_entries import may_read_audit
-from keyspace.backups.page import is_late, opened_backup
+from keyspace.backups.page import late_sentence, opened_backup
 from keyspace.models import Server
 from keyspace.server_info import State, known_state, list_dbs, state_of
 from keyspace.servers import Connection, all_servers, list_servers
@@ -76,7 +76,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
         state = state_of(connection.server)
         around |= {
             "server": _place(connection.server, state), "db": connection.db, "dbs": list_dbs(connection),
-            "role": connection.access.role, "backup_late": is_late(connection.server.name),
+            "role": connection.access.role, "backup_late": late_sentence(connection.server.name),
             "opened": opened_backup(connection.server), "frozen_at": connection.frozen_at,
         }  # fmt: skip
         around["nav"].insert(0, _server_nav(request, connection, around["dbs"]))

@@ -152,17 +152,26 @@ def opened_backup(server: Server) -> Backup | None:
     return Backup.objects.filter(opened__row=server).first()
 
 
-def is_late(server: str) -> bool:
-    """Whether a schedule of the server says that its newest verified backup is too old; one query where there is no schedule."""
-    return Schedule.objects.filter(server__name=server, enabled=True).exists() and newest_of(server).late
+def late_sentence(server: str) -> str:
+    """What every page of the server says where its newest verified backup is too old; one query where there is no schedule."""
+    if not Schedule.objects.filter(server__name=server, enabled=True).exists():
+        return ""
+    newest = newest_of(server)
+    if not newest.late:
+        return ""
+    return (
+        f"The newest verified backup of {server} is too old."
+        if newest.backup
+        else f"There is no verified backup of {server}."
+    )
 
 
 def newest_of(server: str) -> Newest:
-    """The newest verified backup of a server, for its pages to warn."""
-    backup = newest_verified(server)
-    age = (timezone.now() - backup.created_at).total_seconds() if backup else None
-    limits = list(
-        Schedule.objects.filter(server__name=server, enabled=True).values_list("max_age_hours", flat=True)
+    """The newest verified backup of a server, for its pages to warn. Where there is none, its schedules have as long as it may get old."""
+    backup, now = newest_verified(server), timezone.now()
+    age = (now - backup.created_at).total_seconds() if backup else None
+    limits = Schedule.objects.filter(server__name=server, enabled=True).values_list("max_age_hours", "since")
+    late = any(
+        ((now - since).total_seconds() if age is None else age) > hours * 3600 for hours, since in limits
     )
-    late = bool(limits) and (age is None or age > min(limits) * 3600)
     return Newest(backup, age, late)

@@ -14,7 +14,7 @@ from keyspace.access import Access, Actor, Right
 from keyspace.backups import making
 from keyspace.backups.alerts import tell
 from keyspace.backups.opening import close_idle
-from keyspace.backups.page import newest_of
+from keyspace.backups.page import late_sentence, newest_of
 from keyspace.backups.preflight import choose_kind
 from keyspace.backups.retention import apply_retention
 from keyspace.errors import Problem, explain
@@ -28,6 +28,8 @@ _AGAIN_SECONDS = 300
 _ALERT_HOURS = 6
 _REVERIFY_DAYS = 7
 _MISSED = timedelta(minutes=10)
+_WORTH = 1 / 4  # of the time between two runs has to be left
+MISSED, AGAIN = "a run that was missed", "made up: the run before did not come to its end"
 State = Backup.State
 
 
@@ -62,8 +64,10 @@ def run_due() -> int:
         if schedule.next_at is None:
             Schedule.objects.filter(pk=schedule.pk, next_at=None).update(next_at=next_time(schedule, now))
         elif schedule.next_at + jitter(schedule) <= now and _claim(schedule, now):
-            started += _run(schedule, now)
+            started += _run(schedule, now, MISSED if now - schedule.next_at > _MISSED else "")
             apply_retention(schedule)
+        elif _broke_off(schedule, now) and _claim_again(schedule, now):
+            started += _run(schedule, now, AGAIN)
         _alert_when_old(schedule, now)
     _verify_again(now)
     return started
@@ -80,19 +84,32 @@ def _claim(schedule: Schedule, now: datetime) -> bool:
     return bool(Schedule.objects.filter(pk=schedule.pk, next_at=schedule.next_at).update(next_at=following))
 
 
+def _broke_off(schedule: Schedule, now: datetime) -> bool:
+    """Whether the last run came to no end, or to less than everything, and is worth another try: one, and not shortly before the next."""
+    last = schedule.backups.values_list("state", "reason", "created_at").first()
+    if last is None or last[0] not in (State.INTERRUPTED, State.TORN) or last[1] == AGAIN:
+        return False
+    tried = schedule.last_at or last[2]
+    if schedule.next_at is None or now - tried < timedelta(seconds=_AGAIN_SECONDS):
+        return False
+    return schedule.next_at - now > (schedule.next_at - last[2]) * _WORTH
+
+
+def _claim_again(schedule: Schedule, now: datetime) -> bool:
+    """As `_claim`: the process whose UPDATE finds the time of the last try."""
+    return bool(Schedule.objects.filter(pk=schedule.pk, last_at=schedule.last_at).update(last_at=now))
+
+
 def system_connection(schedule: Schedule) -> Connection:
     actor = Actor(None, f"schedule {schedule.name}")
     return Connection(actor, schedule.server, schedule.server.db, Access((Right("admin"),)))
 
 
-def _run(schedule: Schedule, now: datetime) -> bool:
+def _run(schedule: Schedule, now: datetime, reason: str) -> bool:
     connection = system_connection(schedule)
-    missed = schedule.next_at is not None and now - schedule.next_at > _MISSED
     try:
         kind = choose_kind(connection.redis)[0] if schedule.kind == "auto" else schedule.kind
-        backup = making.begin_backup(
-            connection, kind, schedule=schedule, reason="a run that was missed" if missed else ""
-        )
+        backup = making.begin_backup(connection, kind, schedule=schedule, reason=reason)
     except Exception as error:
         _note_failure(schedule, connection, explain(error), now)
         return False
@@ -118,17 +135,11 @@ def _alert_when_old(schedule: Schedule, now: datetime) -> None:
     newest = newest_of(schedule.server.name)
     if not newest.late or (schedule.alerted_at and now - schedule.alerted_at < timedelta(hours=_ALERT_HOURS)):
         return
-    if newest.age is None and not _is_long_tried(schedule, now):
-        return  # it has only just been set up
     if Schedule.objects.filter(pk=schedule.pk, alerted_at=schedule.alerted_at).update(alerted_at=now):
-        age = "there is none" if newest.age is None else f"it is {newest.age / 3600:.0f} h old"
-        log.error("the newest verified backup of %s is too old: %s", schedule.server.name, age)
-        tell(schedule, "too old", f"The newest verified backup of {schedule.server.name} is too old: {age}.")
-
-
-def _is_long_tried(schedule: Schedule, now: datetime) -> bool:
-    limit = now - timedelta(hours=schedule.max_age_hours)
-    return Backup.objects.filter(server=schedule.server.name, created_at__lt=limit).exists()
+        sentence = late_sentence(schedule.server.name)
+        sentence += "" if newest.age is None else f" It is {newest.age / 3600:.0f} h old."
+        log.error("%s", sentence)
+        tell(schedule, "too old", sentence)
 
 
 def _verify_again(now: datetime) -> None:

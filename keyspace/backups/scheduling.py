@@ -33,7 +33,10 @@ def save_schedule(connection: Connection, *, schedule: Schedule) -> Schedule:
         schedule.validate_constraints()
     except ValidationError as error:
         raise BadInput(" ".join(error.messages)[:300]) from None
-    schedule.next_at = next_time(schedule, timezone.now())
+    now = timezone.now()
+    if schedule.enabled and not Schedule.objects.filter(pk=schedule.pk, enabled=True).exists():
+        schedule.since = now
+    schedule.next_at = next_time(schedule, now)
     schedule.save()
     audit.tell(schedule=schedule.name, every=schedule.every, kind=schedule.kind, enabled=schedule.enabled)
     return schedule

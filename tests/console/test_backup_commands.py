@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from keyspace.backups import store
+from keyspace.backups.slots import SlotWatch
 from keyspace.models import AuditEntry, Backup, Server, TrashEntry
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,6 +31,17 @@ def test_back_up_list_verify_restore(server_row: Server, redis: Any) -> None:
     assert "restored 1" in say("restore", str(backup.pk)[:8], "--to", "test", "--for-good")
     assert redis.get("a") == b"1"
     assert AuditEntry.objects.filter(person="shell", operation="restore_backup").count() == 2
+
+
+def test_one_that_is_not_whole_is_no_success(
+    server_row: Server, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cron has to hear of it."""
+    redis.set("a", 1)
+    monkeypatch.setattr(SlotWatch, "what_moved", lambda watch: "While the shards were read, slots moved.")
+    with pytest.raises(CommandError, match="not whole: make it again"):
+        say("backup", "test")
+    assert Backup.objects.get().state == "torn"
 
 
 def test_emptying_needs_the_name(server_row: Server, redis: Any) -> None:

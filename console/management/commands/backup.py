@@ -29,6 +29,8 @@ class Command(BaseCommand):
             f"{backup.pk}  {backup.get_state_display()}  {backup.total_keys or 0} keys  {backup.size or 0} bytes"
         )
         if backup.state not in (backup.State.LOADED, backup.State.SAVED):
-            self.stdout.write(backup.state_note)
+            self.stdout.write(backup.torn or backup.state_note)
         if backup.state == backup.State.DAMAGED:
             raise CommandError("The backup is damaged.")
+        if backup.state == backup.State.TORN:
+            raise CommandError("The backup is not whole: make it again.")

@@ -1,6 +1,7 @@
 """Schedules, retention, alerts."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
@@ -15,7 +16,8 @@ from keyspace import job_worker
 from keyspace.backups import retention, store, verify
 from keyspace.backups import schedule as clock
 from keyspace.backups.alerts import tell_of
-from keyspace.backups.page import newest_of
+from keyspace.backups.page import late_sentence, newest_of
+from keyspace.backups.scheduling import get_schedule, save_schedule
 from keyspace.errors import Unavailable
 from keyspace.models import AuditEntry, Backup, Job, Schedule, Server
 
@@ -295,6 +297,118 @@ def test_alert_when_the_newest_is_too_old(server_row: Server, hook: Hook) -> Non
     clock.run_due()
     clock.run_due()
     assert hook.events == [("backup too old", "test")]
+
+
+def test_where_nothing_was_promised_nothing_is_too_old(server_row: Server, hook: Hook) -> None:
+    """A server without a schedule, with one that is off, and with one that has only just been set up."""
+    assert (newest_of("test").late, late_sentence("test")) == (False, "")
+    long_ago, tomorrow = timezone.now() - timedelta(days=9), timezone.now() + timedelta(days=1)
+    schedule = make(
+        server_row, max_age_hours=24, webhook=hook.address, next_at=tomorrow, enabled=False, since=long_ago
+    )
+    assert not newest_of("test").late
+    Schedule.objects.filter(pk=schedule.pk).update(enabled=True, since=timezone.now() - timedelta(hours=23))
+    clock.run_due()
+    assert (newest_of("test").late, late_sentence("test"), hook.events) == (False, "", [])
+    Schedule.objects.filter(pk=schedule.pk).update(since=timezone.now() - timedelta(hours=25))
+    clock.run_due()
+    assert (newest_of("test").late, late_sentence("test")) == (True, "There is no verified backup of test.")
+    assert (hook.events, hook.told[0]["sentence"]) == ([("backup too old", "test")], late_sentence("test"))
+
+
+def test_a_schedule_has_its_time_from_when_it_is_switched_on(connection_as: Any) -> None:
+    connection, long_ago = connection_as("admin"), timezone.now() - timedelta(days=9)
+    schedule = save_schedule(connection, schedule=get_schedule(connection, number=None))
+    Schedule.objects.filter(pk=schedule.pk).update(since=long_ago)
+    again = save_schedule(connection, schedule=get_schedule(connection, number=schedule.pk))
+    assert again.since == long_ago  # it was on all the time
+    again.enabled = False
+    again = save_schedule(connection, schedule=again)
+    again.enabled = True
+    assert save_schedule(connection, schedule=again).since > timezone.now() - timedelta(minutes=1)
+
+
+def broken_off(schedule: Schedule, hours: float, **fields: Any) -> Backup:
+    """A run of so many hours ago whose console was killed."""
+    when = timezone.now() - timedelta(hours=hours)
+    job = Job.objects.create(kind="back_up", title="x", server="test", state="running", worker="")
+    backup = Backup.objects.create(
+        server="test", kind="pull", person="x", schedule=schedule, created_at=when, job=job, **fields
+    )
+    died = f"{socket.gethostname()[:60]} 999999 1 x"
+    Job.objects.filter(pk=job.pk).update(worker=died, params={"backup": str(backup.pk)}, beat_at=when)
+    Schedule.objects.filter(pk=schedule.pk).update(last_at=when)
+    assert job_worker.recover_jobs() == 1
+    backup.refresh_from_db()
+    assert backup.state == "interrupted"
+    return backup
+
+
+def test_an_interrupted_run_is_made_up_once(server_row: Server, redis: Any) -> None:
+    redis.set("a", 1)
+    due = timezone.now() + timedelta(hours=20)
+    schedule = make(server_row, next_at=due)
+    broken_off(schedule, hours=4)
+    assert [clock.run_due(), clock.run_due()] == [1, 0]
+    made_up = Backup.objects.get(state="running")
+    assert (made_up.reason, made_up.schedule) == (clock.AGAIN, schedule)
+    job_worker.run_job(Job.objects.get(state="waiting").pk)
+    made_up.refresh_from_db()
+    schedule.refresh_from_db()
+    assert (made_up.state, clock.run_due()) == ("loaded", 0)
+    assert schedule.next_at == due  # the next one comes as it would have
+
+
+def test_a_run_that_was_made_up_is_not_made_up_again(server_row: Server, redis: Any) -> None:
+    schedule = make(server_row, next_at=timezone.now() + timedelta(hours=20))
+    broken_off(schedule, hours=4)
+    broken_off(schedule, hours=3, reason=clock.AGAIN)
+    assert clock.run_due() == 0
+
+
+@pytest.mark.parametrize(
+    ("ago", "left", "runs"), [(20, 4, 0), (17, 7, 1), (0.01, 24, 0), (0.1, 0.9, 1), (0.9, 0.1, 0)]
+)
+def test_it_is_made_up_where_the_next_is_far_and_not_at_once(
+    ago: float, left: float, runs: int, server_row: Server, redis: Any
+) -> None:
+    schedule = make(server_row, next_at=timezone.now() + timedelta(hours=left))
+    broken_off(schedule, hours=ago)
+    assert clock.run_due() == runs
+
+
+def test_of_two_processes_one_makes_it_up(server_row: Server, redis: Any) -> None:
+    schedule = make(server_row, next_at=timezone.now() + timedelta(hours=20))
+    broken_off(schedule, hours=4)
+    one, other = Schedule.objects.get(pk=schedule.pk), Schedule.objects.get(pk=schedule.pk)
+    now = timezone.now()
+    assert [clock._claim_again(one, now), clock._claim_again(other, now)] == [True, False]
+
+
+def test_one_that_slots_moved_away_from_is_made_up_too(server_row: Server, redis: Any) -> None:
+    schedule = make(server_row, next_at=timezone.now() + timedelta(hours=20))
+    Backup.objects.create(
+        server="test", kind="pull", state="torn", person="x", schedule=schedule, created_at=timezone.now() - timedelta(hours=1)
+    )  # fmt: skip
+    assert clock.run_due() == 1
+    assert Backup.objects.get(state="running").reason == clock.AGAIN
+
+
+def test_a_person_s_cancel_and_a_failure_are_not_made_up(server_row: Server, redis: Any) -> None:
+    schedule = make(server_row, next_at=timezone.now() + timedelta(hours=20))
+    for state in ("cancelled", "failed"):
+        Backup.objects.create(
+            server="test", kind="pull", state=state, person="x", schedule=schedule, created_at=timezone.now() - timedelta(hours=1)
+        )  # fmt: skip
+        assert clock.run_due() == 0
+
+
+def test_of_those_that_slots_moved_away_from_the_last_stay(server_row: Server) -> None:
+    schedule = make(server_row, keep_last=2, keep_daily=0, keep_weekly=0, keep_monthly=0)
+    for number, state in enumerate(("loaded", "torn", "torn", "torn", "torn")):
+        stored_backup(schedule, number, state)
+    assert retention.apply_retention(schedule) == 2
+    assert [backup.state for backup in Backup.objects.all()] == ["torn", "torn", "loaded"]
 
 
 def old(state: str = "loaded", **fields: Any) -> Backup:

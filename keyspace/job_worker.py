@@ -224,6 +224,11 @@ class Worker:
         self._stopped.set()
         self._consumer.stop()
 
+    def join(self) -> None:
+        """After `stop`: until the jobs under way have ended."""
+        for thread in [*(thread for _, thread in self._consumer.worker_threads), self._clock]:
+            thread.join()
+
     def _tick(self) -> None:
         from keyspace import (
             audit_check,

@@ -25,6 +25,8 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from keyspace import job_worker
+from keyspace.backups import opening
+from keyspace.models import Job, OpenBackup
 from tests.browser.telling import listen, tell
 from tests.browser.waiting import PATIENCE_MS
 from tests.people import *  # noqa: F403
@@ -103,10 +105,14 @@ def console(transactional_db: None, settings: Any) -> Iterator[Console]:
 
 @pytest.fixture
 def worker(console: Console) -> Iterator[None]:
-    """The console's own; what a test left unfinished ends with it."""
+    """The console's own; what a test leaves unfinished ends with it."""
     running = job_worker.start_worker(threads=2)
     yield
     running.stop()
+    Job.objects.filter(finished_at=None).update(wants_cancel=True)
+    running.join()
+    for opened in OpenBackup.objects.all():
+        opening.close(opened)
 
 
 @pytest.fixture(scope="session")

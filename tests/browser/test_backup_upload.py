@@ -1,25 +1,17 @@
 """Uploading a backup in a real browser: the network breaks, the tab is closed, the same file goes on from where it was."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from keyspace import job_worker
 from keyspace.backups import store, uploads
 from keyspace.models import Backup
 from tests.servers import RunningServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def worker(transactional_db: None) -> Iterator[None]:
-    running = job_worker.start_worker(threads=2)
-    yield
-    running.stop()
 
 
 @pytest.fixture
@@ -37,7 +29,7 @@ def dump(server: RunningServer, redis: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
 def choose(page: Page, console: Any, file: Path) -> None:
     page.goto(console.url("/servers/test/backups/"))
-    page.locator("details.menu summary", has=page.locator("svg")).last.click()
+    page.locator(".page-head details.menu summary").click()
     page.get_by_role("button", name="Upload a file…").click()
     page.get_by_label("File").set_input_files(file)
 
@@ -67,7 +59,8 @@ def test_an_upload_goes_on_after_the_network_and_the_tab_broke(
     # One broken piece is sent again by itself; then the network goes for good, and with it the tab.
     expect(page.get_by_text("it goes on by itself")).to_be_visible()
     page.wait_for_function("() => !navigator.onLine")
-    assert sent == ["0", "200000", "400000", "400000", "600000", "800000"]
+    assert sent[:6] == ["0", "200000", "400000", "400000", "600000", "800000"]
+    page.goto("about:blank")
     page.unroute("**/uploads/**")
     page.context.set_offline(False)
 
@@ -76,7 +69,7 @@ def test_an_upload_goes_on_after_the_network_and_the_tab_broke(
     page.on("request", lambda request: again.append(request.url) if request.method == "PUT" else None)
     page.get_by_role("button", name="Upload", exact=True).click()
     page.wait_for_url("**/jobs/*/")
-    expect(page.get_by_text("was loaded, and its counts match")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("was loaded, and its counts match")).to_be_visible()
     assert again[0].endswith("at=800000")
     backup = Backup.objects.get()
     assert (backup.state, backup.size, backup.keys) == ("loaded", dump.stat().st_size, {"0": 20_000})

@@ -9,7 +9,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from keyspace.models import Server
-from tests.browser.test_bulk import worker  # noqa: F401
+from tests.browser.waiting import expect_no_wider
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,7 +21,7 @@ def choose(page: Page, file: Path) -> None:
 
 
 def test_what_was_exported_is_previewed_and_imported(
-    worker: None,  # noqa: F811
+    worker: None,
     signed_in: Any, console: Any, admin: Any, server_row: Server, redis: Any, server: Any, tmp_path: Path,
 ) -> None:  # fmt: skip
     redis.hset(b"user:\xff", mapping={b"\x00": "1", "name": "Ana"})
@@ -46,12 +46,12 @@ def test_what_was_exported_is_previewed_and_imported(
         page.get_by_role("link", name="Import…").click()
         choose(page, file)
         found = page.get_by_label("What was found")
-        expect(found).to_contain_text("Exported from test", timeout=15_000)
+        expect(found).to_contain_text("Exported from test")
         expect(found.get_by_role("row").nth(1)).to_contain_text(re.compile(r"^\s*2\s*"))
         page.get_by_label("Keys that are there already").select_option("different")
         page.get_by_role("button", name="Import", exact=True).click()
         page.wait_for_url(re.compile("/jobs/"))
-        expect(page.locator("#_job")).to_contain_text("kept in the trash", timeout=15_000)
+        expect(page.locator("#_job")).to_contain_text("kept in the trash")
         assert target.hgetall(b"user:\xff") == {b"\x00": b"1", b"name": b"Ana"}
         assert target.get("user:2") == b"x" and 0 < target.pttl("user:2") <= 900_000
         page.get_by_role("link", name="trash", exact=True).click()
@@ -60,7 +60,7 @@ def test_what_was_exported_is_previewed_and_imported(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_pages_fit_390_pixels_and_say_what_is_wrong(
-    worker: None,  # noqa: F811
+    worker: None,
     signed_in: Any, console: Any, admin: Any, server_row: Server, redis: Any, tmp_path: Path, theme: str,
 ) -> None:  # fmt: skip
     page: Page = signed_in(admin)
@@ -74,5 +74,5 @@ def test_the_pages_fit_390_pixels_and_say_what_is_wrong(
     page.get_by_role("button", name="Preview").click()
     expect(page.locator("#id_file_error")).to_contain_text("an RDB goes to the Backups page")
     choose(page, cut)
-    expect(page.get_by_label("What was found")).to_contain_text("the file may be cut off", timeout=15_000)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(page.get_by_label("What was found")).to_contain_text("the file may be cut off")
+    expect_no_wider(page, 390)

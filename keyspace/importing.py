@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from keyspace.backups.readable import FORM, read_lines
-from keyspace.backups.typed import READABLE, Piece, TypedPiece, from_line
+from keyspace.backups.typed import READABLE, Piece, TypedPiece, from_line, plain_score
 from keyspace.backups.typed_writing import write_commands
 
 MOST_BAD = 1000
@@ -128,6 +128,8 @@ def digest_of(kind: str, pieces: Iterable[Piece]) -> str:
     for piece in pieces:
         value = piece["value"]
         for element in value if isinstance(value, list) else [value]:
+            if kind == "zset":
+                element = [element[0], plain_score(element[1])]
             packed = json.dumps(element, sort_keys=True).encode()
             if kind in _ORDERED:
                 chain.update(len(packed).to_bytes(8, "big") + packed)

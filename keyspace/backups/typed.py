@@ -47,6 +47,11 @@ def unpack(value: Any) -> bytes:
     raise ValueError("neither text nor {b64}")
 
 
+def plain_score(score: Any) -> str:
+    """A score in its shortest exact form. Servers before Redis 7.2 and Valkey write 0.1 as 0.10000000000000001, and some a zero as -0."""
+    return repr(float(score) + 0.0).removesuffix(".0")
+
+
 @dataclass(frozen=True)
 class TypedPiece:
     """Piece `part` of a key; `last` when the key is whole with it. `expires` as Dump has it."""
@@ -122,7 +127,7 @@ def _read_set(client: Client, name: bytes) -> Iterator[Piece]:
 
 def _read_zset(client: Client, name: bytes) -> Iterator[Piece]:
     for page in _scanned(client.zscan_iter(name, count=PIECE, score_cast_func=bytes)):
-        yield {"value": [[pack(member), score.decode()] for member, score in page]}
+        yield {"value": [[pack(member), plain_score(score)] for member, score in page]}
 
 
 def _read_hash(client: Client, name: bytes) -> Iterator[Piece]:

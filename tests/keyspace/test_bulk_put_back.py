@@ -63,9 +63,9 @@ def test_kill_9_in_the_middle_then_resume(redis: Any, connection_as: Any) -> Non
     fill(redis, 6000)
     admin = connection_as("admin")
     job = putting_back.start_put_back(admin, job_id=do(admin, Order("delete", rate=0)).pk)
-    process = run_elsewhere(job)
+    process = run_elsewhere(job, linger=0.2)
     try:
-        wait_for(job, lambda job: redis.dbsize() > 1000, 30)
+        wait_for(job, lambda job: redis.dbsize() > 1000)
     finally:
         process.kill()
         process.wait()

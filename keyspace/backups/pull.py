@@ -2,7 +2,8 @@
 
 REPLCONF (one at a time, each answered), then SYNC; the answer is keep-alives (``\\n``), then ``$<length>`` and that many bytes, or
 ``$EOF:<40 bytes>`` and a stream that ends with those 40 bytes. The mark repeats between syncs of one run of the server, so it may stand
-in a value: it ends the stream only where the bytes before it are a whole RDB.
+in a value: it ends the stream only where nothing follows it (the server sends no more before we acknowledge, which we never do; since
+Redis 7 it hangs up) and the bytes before it are a whole RDB.
 """
 
 import time
@@ -14,13 +15,14 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from keyspace.backups.beside import BUFFER_BYTES, Beside
-from keyspace.backups.rdb import EOF, FOOT_BYTES, Damaged, RdbChecker, RdbHead
+from keyspace.backups.rdb import Damaged, RdbChecker, RdbHead
 from keyspace.errors import Unavailable
 from keyspace.servers import Endpoint, open_client
 
 _ENOUGH = BUFFER_BYTES // 2
 _LOOK_SECONDS = 0.5
 SILENT_SECONDS = 60.0
+QUIET_SECONDS = 1.5
 Progress = Callable[[int, int | None], None]
 
 
@@ -56,7 +58,7 @@ def pull_rdb(
     connection: Any = client.connection_pool.make_connection()
     try:
         connection.connect()
-        alone = _introduce(connection, version)
+        _introduce(connection, version)
         checker = RdbChecker()
 
         def work(data: memoryview) -> None:
@@ -64,7 +66,7 @@ def pull_rdb(
             write(data)
 
         with Beside(work) as beside:
-            return _Stream(connection._sock, checker, beside, progress, alone=alone).receive()
+            return _Stream(connection._sock, checker, beside, progress).receive()
     except OSError as error:
         raise redis.ConnectionError("The connection broke") from error
     finally:
@@ -72,32 +74,26 @@ def pull_rdb(
         client.close()
 
 
-def _introduce(connection: Any, version: str) -> bool:
-    """Say what we can read, and whether the server will send the RDB alone. One that does not know a word of it says so, and goes on."""
-    alone = False
+def _introduce(connection: Any, version: str) -> None:
+    """Say what we can read, and that no writes need be kept for us. A server that does not know a word of it says so, and goes on."""
     words: tuple[str, str]
     for words in (("capa", "eof"), ("rdb-only", "1"), ("version", version)):
         connection.send_command("REPLCONF", *words)
         try:
             connection.read_response()
-            alone = alone or words[0] == "rdb-only"
         except (NoPermissionError, redis.AuthenticationError):
             raise
         except redis.ResponseError:
             continue
     connection._sock.sendall(b"*1\r\n$4\r\nSYNC\r\n")
     connection._sock.settimeout(_LOOK_SECONDS)
-    return alone
 
 
 class _Stream:
-    """The answer to SYNC. It is read here; checked and written beside. `alone`: nothing follows the RDB."""
+    """The answer to SYNC. It is read here; checked and written beside."""
 
-    def __init__(
-        self, socket: Any, checker: RdbChecker, beside: Beside, progress: Progress, *, alone: bool
-    ) -> None:
+    def __init__(self, socket: Any, checker: RdbChecker, beside: Beside, progress: Progress) -> None:
         self._socket, self._checker, self._beside, self._progress = socket, checker, beside, progress
-        self._alone = alone
         self._began = time.monotonic()
         self._received = 0
         self._total: int | None = None
@@ -197,32 +193,37 @@ class _Stream:
         """Everything before the mark that ends the stream; what may be its beginning moves on to the next buffer."""
         buffer, at, start = self._first(rest), len(rest), 0
         while True:
-            cut = self._find_end(buffer, start, at, mark)
-            ends = cut >= 0
-            if not ends:
-                cut = at - _begun(buffer, at, mark)
+            ends = buffer.endswith(mark, start, at)
+            cut = at - (len(mark) if ends else _begun(buffer, at, mark))
             tail = buffer[cut:at]
             self._beside.hand(buffer, cut)
             if ends and self._is_whole():
-                return
+                more = self._beyond()
+                if not more:
+                    return
+                tail += more
             # What looked like the end is somebody's value: the search goes on behind its first byte.
             buffer, at, start = self._beside.take(), len(tail), int(ends)
             buffer[:at] = tail
             if not ends:
                 at = self._fill(buffer, at, BUFFER_BYTES, mark)
 
-    def _find_end(self, buffer: bytearray, start: int, at: int, mark: bytes) -> int:
-        """Where the mark stands that may end the stream; -1: nowhere. Where nothing follows it, a look at the end is enough."""
-        if self._alone:
-            return at - len(mark) if buffer.endswith(mark, start, at) else -1
-        found = buffer.find(mark, start, at)
-        while found >= FOOT_BYTES and buffer[found - FOOT_BYTES] != EOF:
-            found = buffer.find(mark, found + 1, at)
-        return found
-
     def _is_whole(self) -> bool:
         self._beside.settle()
         return self._checker.complete
+
+    def _beyond(self) -> bytes:
+        """What comes behind the mark after all. A moment is waited for it where there is no checksum: a right one is no chance."""
+        until = time.monotonic() + (QUIET_SECONDS if self._checker.checksum_off else 0)
+        while time.monotonic() < until:
+            self._progress(self._received, self._total)
+            try:
+                more: bytes = self._socket.recv(4096)
+            except TimeoutError:
+                continue
+            self._received += len(more)
+            return more
+        return b""
 
 
 def _begun(buffer: bytearray, end: int, mark: bytes) -> int:

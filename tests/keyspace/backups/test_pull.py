@@ -109,12 +109,55 @@ def test_marks_in_values_are_values(knows: bool) -> None:
         assert pulled(endpoint) == whole
 
 
+@pytest.mark.parametrize("knows", [True, False])
+def test_without_a_checksum_a_value_like_the_end_is_a_value(knows: bool) -> None:
+    """Even where the server pauses behind it: the end of the file, and the mark, which is the same for all syncs."""
+    whole = rdb(
+        600_000, holds=b"\xff" + bytes(8) + MARK + b"more" + b"\xff" + bytes(8) + MARK, checksum=False
+    )
+    first = whole.index(MARK) + len(MARK)
+    second = whole.index(MARK, first) + len(MARK)
+    stream = b"$EOF:" + MARK + b"\r\n" + whole + MARK
+    cuts = [0, *(stream.index(whole) + at for at in (first, second)), len(stream)]
+    pieces = [stream[one:other] for one, other in itertools.pairwise(cuts)]
+    with answering(*pieces, knows=knows, ends=False, pause=0.7) as endpoint:
+        assert pulled(endpoint) == whole
+
+
+@pytest.mark.parametrize("kind", [*GENERATIONS, "redis6"])
+def test_a_value_with_the_server_s_own_mark_is_a_value(kind: str) -> None:
+    quick = {"repl-diskless-sync": "yes", "repl-diskless-sync-delay": 0, "rdbchecksum": "no"}
+    with (
+        start_server(kind, config=quick | {"repl-ping-replica-period": 1}) as server,
+        server.client() as client,
+    ):
+        info = client.info("server")
+        version = info.get("valkey_version") or info["redis_version"]
+        evil = b"\xff" + bytes(8) + mark_of(server)
+        for number in range(20):
+            client.set(b"evil %d" % number, evil)
+            client.set(b"large %d" % number, random.Random(number).randbytes(100_000) + evil)
+        got = bytearray()
+        found = pull.pull_rdb(Endpoint(port=server.port), version=version, write=got.extend)
+    assert (got.count(evil), found.checksum_off, got[-9:]) == (40, True, b"\xff" + bytes(8))
+
+
+def mark_of(server: RunningServer) -> bytes:
+    """As anybody learns it who may SYNC."""
+    with socket.create_connection((server.host, server.port), 10) as link:
+        link.sendall(b"*3\r\n$8\r\nREPLCONF\r\n$4\r\ncapa\r\n$3\r\neof\r\n")
+        assert link.recv(100) == b"+OK\r\n"
+        link.sendall(b"*1\r\n$4\r\nSYNC\r\n")
+        got = b""
+        while b"$EOF:" not in got or len(got.partition(b"$EOF:")[2]) < 40:
+            got += link.recv(4096)
+    return got.partition(b"$EOF:")[2][:40]
+
+
 def test_an_old_server_goes_on_with_its_stream() -> None:
-    """One that does not know rdb-only sends its writes behind the mark: they are not part of the file."""
+    """One that does not know rdb-only sends its writes behind the announced length: they are not part of the file."""
     whole = rdb(5000)
     more = b"*1\r\n$4\r\nPING\r\n" * 100
-    with answering(b"$EOF:" + MARK + b"\r\n" + whole + MARK + more, knows=False, ends=False) as endpoint:
-        assert pulled(endpoint) == whole
     with answering(b"$%d\r\n" % len(whole) + whole + more, knows=False, ends=False) as endpoint:
         assert pulled(endpoint) == whole
 

@@ -7,15 +7,14 @@ from contextlib import ExitStack
 from typing import Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import OperationalError, connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db import OperationalError
 from django.urls import get_resolver
 
 from console.management.commands.bootstrap import NewPerson, describe_people, make_first_people
 from console.serving import CannotListen, ConsoleServer, listen
-from keyspace.configured import BadConfiguration, sync_servers
+from console.starting import prepared
+from keyspace.configured import BadConfiguration
 from keyspace.embedded import StartFailed
 
 MOST_KEYS = 50_000_000
@@ -43,9 +42,8 @@ class Command(BaseCommand):
         listener = listen(settings.HOST, settings.PORT)
         running.callback(listener.close)
         keys = wanted_keys(os.environ.get("KEYS", ""))
-        migrate_when_due(self.say)
-        sync_servers(settings.CONFIGURED_SERVERS)
-        people = make_first_people()
+        with prepared(self.say):
+            people = make_first_people()
         for line in self.sign_in_lines(people):
             self.say(line)
         if settings.SAMPLE:
@@ -118,14 +116,6 @@ def wanted_keys(text: str) -> int | None:
     if not text.isdigit() or not 0 < int(text) <= MOST_KEYS:
         raise BadConfiguration(f"KEYS must be a number from 1 to {MOST_KEYS:,}, not {text[:40]!r}.")
     return int(text)
-
-
-def migrate_when_due(say: Any) -> None:
-    """Bring the database up to date. Asking first is ten times faster than a migrate with nothing to do."""
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        say("Preparing the console's database ...")
-        call_command("migrate", verbosity=0, interactive=False)
 
 
 def address() -> str:

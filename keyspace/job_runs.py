@@ -26,6 +26,10 @@ class Cancelled(Exception):
     """The person who started the job, or an admin, cancelled it; its text, if any, says what goes on nevertheless."""
 
 
+class Interrupted(Exception):
+    """What the job needs has been away for too long; its text says so. It may go on where it stopped."""
+
+
 class LostClaim(Exception):
     """Another process took the job over, or the console stops: leave it as it is."""
 

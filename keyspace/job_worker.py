@@ -23,7 +23,7 @@ from huey.consumer import Consumer
 
 from keyspace.children import birth_of
 from keyspace.errors import explain
-from keyspace.jobs import KINDS, Cancelled, LostClaim, Run
+from keyspace.jobs import KINDS, Cancelled, Interrupted, LostClaim, Run
 from keyspace.models import Job
 
 log = logging.getLogger(__name__)
@@ -102,6 +102,8 @@ def _outcome(run: Run) -> tuple[str, dict[str, Any], str]:
         return State.DONE, report, ""
     except Cancelled as stop:
         return State.CANCELLED, run.job.result, str(stop)
+    except Interrupted as stop:
+        return State.INTERRUPTED, run.job.result, str(stop)
     except LostClaim:
         return State.INTERRUPTED, {}, ""
     except BaseException as error:

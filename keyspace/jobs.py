@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from keyspace.access import Access, Actor, Permission, performs
 from keyspace.errors import BadInput, Conflict, Denied, NotFound
-from keyspace.job_runs import KINDS, Cancelled, JobKind, LostClaim, Run, connect, job
+from keyspace.job_runs import KINDS, Cancelled, Interrupted, JobKind, LostClaim, Run, connect, job
 from keyspace.models import Job, Server
 from keyspace.servers import AllServers, Connection, access_to
 
@@ -186,6 +186,6 @@ def _record(actor: Actor, operation: str, job: Job) -> None:
 
 
 __all__ = [
-    "KINDS", "Cancelled", "JobKind", "LostClaim", "Run", "cancel_job", "connect", "find_job", "job", "list_jobs", "may_control", "my_jobs",
-    "pause_job", "restart_job", "start_job",
+    "KINDS", "Cancelled", "Interrupted", "JobKind", "LostClaim", "Run", "cancel_job", "connect", "find_job", "job", "list_jobs",
+    "may_control", "my_jobs", "pause_job", "restart_job", "start_job",
 ]  # fmt: skip

@@ -105,10 +105,14 @@ class DeleteIntoTrash:
         then its last DUMP and UNLINK are one MULTI, and the trash gets that."""
         entries = self._images(wire, [each])
         TrashEntry.objects.bulk_create(entries)
-        with tally.sending([each.name]):
-            payload, end, _ = execute(
-                wire, [("DUMP", each.name), (self._expiry, each.name), ("UNLINK", each.name)]
-            ) or [None, -2, 0]
+        try:
+            with tally.sending([each.name]):
+                payload, end, _ = execute(
+                    wire, [("DUMP", each.name), (self._expiry, each.name), ("UNLINK", each.name)]
+                ) or [None, -2, 0]
+        except redis.ResponseError:
+            _forget(entries)
+            raise
         if payload is None:
             tally.skip([each.name], GONE)
         else:

@@ -74,7 +74,7 @@ def put_back(run: Run) -> dict[str, Any]:
     check_permission(connection, Permission.BULK)
     outcome, died = "failed", bool(run.checkpoint)
     try:
-        begin_again(run, lambda: _put_all(run, connection, tally))
+        begin_again(run, lambda: _put_all(run, connection, tally), has_written=lambda: tally.done > 0)
         if died:  # what came back after the last checkpoint was marked, and not counted
             tally.done = max(tally.done, _back(run.params["of"]) - run.params["back"])
         outcome = "done"

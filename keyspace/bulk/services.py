@@ -122,9 +122,12 @@ class LookedAt:
         return self.count + int(self.result.get("foreign", 0))
 
 
-def confirmation_for(server: Server, choice: Choice) -> Confirmation:
-    """On a production server the number is typed; everything in a db takes the server's name as well."""
-    return Confirmation(server.environment == Server.Environment.PRODUCTION, choice.everything)
+def confirmation_for(server: Server, choice: Choice, found: dict[str, Any]) -> Confirmation:
+    """On a production server the number is typed; everything in a db takes the server's name as well, be it by `*` or by a pattern that
+    happens to match all there is."""
+    all_there_is = not choice.selected and 0 < found.get("count", 0) == found.get("of")
+    production = server.environment == Server.Environment.PRODUCTION
+    return Confirmation(production, choice.everything or all_there_is)
 
 
 @performs(Permission.BULK)
@@ -151,7 +154,7 @@ def get_look(connection: Connection, *, look_id: uuid.UUID) -> LookedAt:
     old = found.finished_at is not None and timezone.now() - found.finished_at > GOOD_FOR
     to = found.params.get("copy")
     target = open_connection(connection.actor, to["server"], to["db"]) if to else None
-    confirmation = confirmation_for((target or connection).server, choice)
+    confirmation = confirmation_for((target or connection).server, choice, result)
     return LookedAt(found, choice, result, confirmation, old, settings.TRASH_BYTES, target)
 
 

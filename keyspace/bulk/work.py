@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from keyspace.access import Permission, Right, check_permission
-from keyspace.bulk.away import Away, is_away
+from keyspace.bulk.away import Away, is_away, is_demoted
 from keyspace.bulk.choice import Choice, choice_of, still_there
 from keyspace.bulk.copying import Copier, check_copy, target_of
 from keyspace.bulk.pace import Pace
@@ -45,14 +45,12 @@ class Work:
         if self.again and not self.place.pop("settled", False):
             self.place["died"] = True  # what it did after its last checkpoint was not counted
         self._unanswered = [from_key_id(each) for each in self.place.pop("unanswered", ())]
-        self.client: Client = open_client(
-            endpoint_of(self.connection.server), db=self.connection.db, socket_timeout=SOCKET_SECONDS
-        )
+        self.client = self._open()
         self.copies = run.params["do"] == "copy"
         self.pace: Pace | None = None
         self._rights_seen = 0.0
         self._held: frozenset[Right] | None = None
-        self._away = Away(run)
+        self._away, self._broken = Away(run), False
 
     @property
     def permission(self) -> Permission:
@@ -62,6 +60,10 @@ class Work:
     @cached_property
     def copier(self) -> Copier:
         return Copier(self.run, self.connection, self.client, target_of(self.run))
+
+    def _open(self) -> Client:
+        endpoint = endpoint_of(self.connection.server)
+        return open_client(endpoint, db=self.connection.db, socket_timeout=SOCKET_SECONDS)
 
     def close(self) -> None:
         self.client.close()
@@ -84,9 +86,10 @@ class Work:
 
     def end_page(self, **place: Any) -> None:
         """All of a page is done: count it, and remember where the next one begins. Raises Cancelled."""
+        if self.here.handled:  # reading alone says nothing of a server that takes no writes
+            self._away.answered()
         self.tally.add(self.here)
         self.here = Tally()
-        self._away.answered()
         self.place |= place
         if self.pace is None or self.pace.time_to_tell():
             self.tell()
@@ -151,10 +154,12 @@ class Work:
             self.tally.count_skipped(missing, NOT_FOUND)
 
     def until_done(self, step: Callable[[Wire, Pace], None]) -> None:
-        """Run `step`, again and again while the server is away; it goes on from the checkpoint. Raises the last error in the end."""
+        """Run `step`, again and again while the server is away; it goes on from the checkpoint. Raises Interrupted in the end."""
         while True:
             try:
                 self.check_rights()
+                if self._broken:
+                    self._reach_anew()
                 self.pace = self.pace or self._new_pace()
                 with open_wire(self.client) as wire:
                     self._ask_unanswered(wire)
@@ -163,11 +168,24 @@ class Work:
             except RightsChanged:
                 self.__dict__.pop("copier", None)  # it knows which keys the person may write
             except redis.RedisError as error:
-                if not is_away(error):
+                # What was no primary from the beginning does not become one.
+                if not (is_away(error) or (is_demoted(error) and self.tally.done + self.here.done)):
                     raise
                 self._break_off()
+                self._broken, self._rights_seen = True, 0.0
                 self._away.wait(error, checkpoint=self._checkpoint())
+
+    def _reach_anew(self) -> None:
+        """By the address that is configured, and the name that is resolved now: after a failover it may be another server."""
+        self.client.close()
+        self.client, self._broken = self._open(), False
+        self.__dict__.pop("copier", None)
+        if self.pace is not None:
+            self.tally.yielded, self.pace = self.pace.yielded, None
+        self.pace = self._new_pace()
 
     def _new_pace(self) -> Pace:
         others = (self.copier.target_client,) if self.copies else ()
-        return Pace(self.run, self.client, *others, rate=self.run.params["rate"])
+        pace = Pace(self.run, self.client, *others, rate=self.run.params["rate"])
+        pace.yielded = self.tally.yielded
+        return pace

@@ -58,9 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
     report = yield
-    context = getattr(item, "funcargs", {}).get("_contexts")
-    if report.failed and report.when == "call" and context:
-        report.sections += [("the page", text) for text in tell(context)]
+    if report.failed and report.when != "teardown":
+        report.sections += [("the page", text) for text in tell()]
     return report
 
 
@@ -123,28 +122,23 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def _contexts() -> Iterator[list[BrowserContext]]:
+def new_page(browser: Browser) -> Iterator[Callable[[], Page]]:
     opened: list[BrowserContext] = []
-    yield opened
-    for context in opened:
-        context.close()
-
-
-@pytest.fixture
-def new_page(browser: Browser, _contexts: list[BrowserContext]) -> Iterator[Callable[[], Page]]:
     wrong: list[str] = []
 
     def open_page() -> Page:
         context = browser.new_context(
             viewport={"width": 1440, "height": 860}, permissions=["clipboard-read", "clipboard-write"]
         )
-        _contexts.append(context)
+        opened.append(context)
         context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(UNHURRIED)
         listen(context, wrong)
         return context.new_page()
 
     yield open_page
+    for context in opened:
+        context.close()
     assert wrong == []
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page, Request, Response, WebError
 
 MOST_TEXT = 4000
+FOCUS = "() => document.activeElement?.cloneNode().outerHTML"
 # What the browser says by itself of answers and connections that a test breaks on purpose.
 EXPECTED = (
     "status of 4",
@@ -16,12 +17,13 @@ EXPECTED = (
     "htmx:afterRequest",
     "htmx:send",
 )
-_heard: dict[int, list[str]] = {}
+_heard: dict[BrowserContext, list[str]] = {}
+"""Of each context that is open, in the order of what happened."""
 
 
 def listen(context: BrowserContext, wrong: list[str]) -> None:
     """Note what happens on the context's pages; into `wrong` goes what should on none."""
-    heard = _heard[id(context)] = []
+    heard = _heard[context] = []
 
     def note(text: str) -> None:
         heard.append(text)
@@ -48,13 +50,13 @@ def listen(context: BrowserContext, wrong: list[str]) -> None:
     context.on("weberror", on_error)
     context.on("response", on_response)
     context.on("requestfailed", on_failed)
-    context.on("close", lambda _: _heard.pop(id(context), None))
+    context.on("close", lambda _: _heard.pop(context, None))
 
 
-def tell(contexts: list[BrowserContext]) -> list[str]:
+def tell() -> list[str]:
     """One text for each page that is open, and what was heard on all of them."""
-    texts = [_tell_page(page) for context in contexts for page in context.pages]
-    heard = [line for context in contexts for line in _heard.get(id(context), [])]
+    texts = [_tell_page(page) for context in _heard for page in context.pages]
+    heard = [line for lines in _heard.values() for line in lines]
     return [*texts, "\n".join(["what went wrong on the way:", *heard[-40:]])] if heard else texts
 
 
@@ -63,7 +65,7 @@ def _tell_page(page: Page) -> str:
     return "\n".join(
         [
             page.url,
-            f"focus: {_ask(lambda: page.locator(':focus').evaluate('e => e.outerHTML.slice(0, 300)', timeout=1000))}",
+            f"focus: {_ask(lambda: page.locator('html').evaluate(FOCUS, timeout=1000))}",
             " | ".join(_ask(lambda: page.locator("body").inner_text(timeout=3000)).split("\n"))[:MOST_TEXT],
         ]
     )

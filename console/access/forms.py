@@ -16,6 +16,7 @@ class PersonForm(forms.Form):
     """A new person."""
 
     username = forms.CharField(
+        label="User name",
         max_length=150,
         widget=forms.TextInput(attrs=_NAME),
         help_text="What they sign in with. The password is made for them.",

@@ -4,6 +4,7 @@ Functions ending in `_text` give plain text for Python and for attributes; the f
 `static/js/time.js` writes durations and ages the same way when it refreshes them.
 """
 
+import re
 import time
 from datetime import UTC, datetime
 from html import escape
@@ -17,9 +18,11 @@ from keyspace.encoding import to_text
 register = template.Library()
 
 NOTHING = "—"
+TAIL = 14  # characters, as .head in rows.css has it
 THIN = "\u202f"
 TYPES = frozenset({"string", "list", "hash", "set", "zset", "stream", "json"})
 MARKS = {"production": ("prod", "PROD"), "staging": ("staging", "STAGING"), "development": ("dev", "DEV")}
+_END_SPACES = re.compile(r"^ +| +$")
 STATES = {"up": "up", "down": "down", "loading": "loading", "busy": "busy"}
 _DURATIONS = (("y", 31_536_000), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 _AGES = (
@@ -194,10 +197,24 @@ def ttl(ms: int | None, frozen_at: int | None = None) -> SafeString:
 
 @register.filter
 def text(data: bytes | str | None) -> str:
-    """Bytes as printable text, as `keyspace.encoding.to_text` writes them; text as it is."""
+    """Bytes as printable text, as `keyspace.encoding.to_text` writes them, with spaces at their ends as escapes; text as it is."""
     if data is None:
         return NOTHING
-    return to_text(bytes(data)) if isinstance(data, bytes | bytearray | memoryview) else str(data)
+    return name_text(bytes(data)) if isinstance(data, bytes | bytearray | memoryview) else str(data)
+
+
+def name_text(name: bytes) -> str:
+    """`to_text` with the spaces of both ends as `\\x20`: there nobody would see them. `from_text` reads it back."""
+    return _END_SPACES.sub(lambda found: "\\x20" * len(found[0]), to_text(name))
+
+
+@register.filter
+def both_ends(name: str) -> SafeString:
+    """A long name for a place that cuts it (`.cut`): cut before its last characters, since names differ there."""
+    head, tail = name[:-TAIL], name[-TAIL:]
+    if len(head) < TAIL:
+        return mark_safe(escape(name))
+    return mark_safe(f'<span class="head">{escape(head)}</span>{escape(tail)}')
 
 
 @register.filter

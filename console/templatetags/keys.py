@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from console.keys.listing import Found
 from console.keys.query import Query
-from console.templatetags.format import number, size, ttl, type_badge
+from console.templatetags.format import both_ends, name_text, number, size, ttl, type_badge
 from keyspace.encoding import key_id, to_text
 from keyspace.keys import Row
 
@@ -66,7 +66,7 @@ def short_in(name: bytes, query: Query) -> str:
     """The name as the list shows it: without the folder it stands in, cut in the middle."""
     if query.folder and name.startswith(query.folder):
         name = name[len(query.folder) :]
-    text = to_text(name) or '""'
+    text = name_text(name) or '""'
     return text if len(text) <= 120 else f"{text[:70]}…{text[-48:]}"
 
 
@@ -100,7 +100,7 @@ def _key_row(row: Row, address: str, suffix: str, query: Query, frozen_at: int |
     cells = (number(row.length), ttl(row.ttl, frozen_at), size(row.memory))
     return (
         f'<a class="row key-row" href="{address}{suffix}" hx-get="{address}pane/" data-row>{type_badge(row.type)}'
-        f'<span class="mono name" title="{escape(to_text(row.name))}">{escape(short_in(row.name, query))}</span>'
+        f'<span class="mono name" title="{escape(name_text(row.name))}">{both_ends(short_in(row.name, query))}</span>'
         + "".join([f'<span class="num">{cell}</span>' for cell in cells])
         + "</a>"
     )

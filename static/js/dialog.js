@@ -4,16 +4,21 @@ let opener = null;
 
 function open(dialog) {
   if (dialog.open) return;
-  opener = document.activeElement;
+  const had = document.activeElement;
+  opener = had?.closest("details.menu")?.querySelector("summary") ?? had;
   dialog.showModal();
-  const first = dialog.querySelector("[autofocus]") ?? dialog.querySelector("input:not([type=hidden]), select, textarea, .button-primary");
+  const first = dialog.querySelector("[autofocus]")
+    ?? dialog.querySelector("input:not([type=hidden]), select, textarea, .button-primary:not(.button-danger)")
+    ?? dialog.querySelector("[data-dialog-close]"); // never what cannot be undone
   first?.focus();
 }
 
-// The browser gives the focus back by itself, unless what had it was replaced meanwhile.
+// The browser gives the focus back by itself, unless what had it was replaced meanwhile, or is in a menu that has closed.
 function closed(dialog) {
   if (dialog === place) place.replaceChildren();
-  if (opener && !opener.isConnected) (document.querySelector("[data-row][aria-current], [data-list] [data-row]") ?? document.getElementById("main"))?.focus();
+  const now = document.activeElement;
+  if (opener?.isConnected && (now === document.body || dialog.contains(now))) opener.focus();
+  else if (opener && !opener.isConnected) (document.querySelector("[data-row][aria-current], [data-list] [data-row]") ?? document.getElementById("main"))?.focus();
   opener = null;
 }
 

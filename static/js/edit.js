@@ -49,6 +49,8 @@ export function format(text) {
 // The policy of the page counts, not that of the partial that came later.
 const pageNonce = () => document.querySelector("script[nonce]")?.nonce ?? "";
 
+const follows = (one, other) => Boolean(one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING);
+
 // CodeMirror stands in for the textarea and writes back into it; without it (or for hex) the textarea itself serves.
 async function enhance(place) {
   const area = document.getElementById(place.dataset.for);
@@ -72,7 +74,11 @@ async function enhance(place) {
   area.removeAttribute("id"); // htmx would carry attributes of this element over to the one of the next dialog
   place.hidden = false;
   check(area.value);
-  editor.focus();
+  const label = field.querySelector(".edit-forms > label");
+  label.removeAttribute("for");
+  label.addEventListener("click", () => editor.focus());
+  const empty = [...place.closest("form").querySelectorAll("input.mono:not([name=ttl])")].find((each) => !each.value && each.checkVisibility() && follows(each, place));
+  (empty ?? editor).focus();
 }
 
 document.addEventListener("htmx:afterSettle", () => {

@@ -8,7 +8,10 @@ document.addEventListener("pointerdown", (event) => {
 
 document.addEventListener("click", (event) => {
   const chosen = event.target.closest(".menu-list :is(a, button)");
-  if (chosen && !chosen.closest(".segmented")) chosen.closest("details.menu").open = false;
+  if (!chosen || chosen.closest(".segmented")) return;
+  const menu = chosen.closest("details.menu");
+  menu.querySelector("summary").focus(); // a dialog that opens now gives the focus back here
+  menu.open = false;
 });
 
 document.addEventListener("toggle", (event) => {

@@ -35,7 +35,7 @@ def test_home_does_not_wait_for_dead_servers(admin_client, db):
 def test_a_row_shows_the_state(viewer_client, redis):
     redis.mset({f"a:{number}": 1 for number in range(4321)})
     row = viewer_client.get("/servers/test/state/").content.decode()
-    assert "Valkey 9" in row and "primary" in row and '<td class="num">4\u202f321</td>' in row
+    assert "Valkey 9" in row and "primary" in row and '<td class="num keys">4\u202f321</td>' in row
     assert 'hx-trigger="every' in row
 
 
@@ -64,7 +64,7 @@ def test_a_row_of_a_silent_server_comes_at_once(admin_client, make_server, new_s
 def test_a_viewer_of_some_keys_is_told_no_counts(make_person, server_row, redis):
     redis.mset({f"a:{number}": 1 for number in range(4321)})
     client = sign_in(make_person("narrow", "viewer", server=server_row, patterns=["a:*"]))
-    assert '<td class="num">4\u202f321</td>' not in client.get("/servers/test/state/").content.decode()
+    assert '<td class="num keys">4\u202f321</td>' not in client.get("/servers/test/state/").content.decode()
     assert "4\u202f321" not in client.get("/servers/test/").content.decode()
     assert "Your grant shows some keys only" in client.get("/servers/test/").content.decode()
 

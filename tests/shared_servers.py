@@ -5,6 +5,7 @@ from typing import Any
 import redis
 
 from tests.servers import RunningServer, start_server
+from tests.topologies import wait_until
 
 _shared: dict[tuple[str, bool], RunningServer] = {}
 _original: dict[tuple[str, bool], dict[bytes, bytes]] = {}
@@ -36,11 +37,17 @@ def _raw(client: "redis.Redis", *command: str) -> Any:
     return client.execute_command(*command)
 
 
+def _saves(client: "redis.Redis") -> bool:
+    text = _raw(client, "INFO", "persistence")
+    return any(b"%s_in_progress:1" % name in text for name in (b"rdb_bgsave", b"aof_rewrite"))
+
+
 def _reset(client: "redis.Redis", server: RunningServer, original: dict[bytes, bytes]) -> None:
     """Undo what an earlier test did: data, scripts, users, settings, roles, statistics, connections."""
     for name in [name for name in _raw(client, "ACL", "USERS") if name != b"default"]:
         client.execute_command("ACL", "DELUSER", name)
     client.execute_command("REPLICAOF", "NO", "ONE")
+    wait_until(lambda: not _saves(client), "what it saves for a test before to be saved")
     now = _read_config(client)
     for name, value in original.items():
         if now.get(name) != value:

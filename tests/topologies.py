@@ -17,7 +17,14 @@ def start_replica(primary: RunningServer, kind: str | None = None, **config: Set
     wait_until(
         lambda: replica.client().info("replication")["master_link_status"] == "up", "the replica to catch up"
     )
+    wait_until(lambda: f"port={replica.port},state=online" in _replicas_of(primary), "its primary to know it")
     return replica
+
+
+def _replicas_of(primary: RunningServer) -> str:
+    with primary.client() as client:
+        client.response_callbacks.clear()
+        return str(client.execute_command("INFO", "replication"))
 
 
 @dataclass
@@ -66,6 +73,23 @@ class RunningCluster:
         )
         return node
 
+    def add_node(self, *, replica_of: int | None = None) -> RunningServer:
+        """One more, without slots, that every node knows; with `replica_of` it has caught up with that one."""
+        first = self.nodes[0]
+        more = {name: first.client().config_get(name)[name] for name in ("cluster-node-timeout",)}
+        node = start_server(first.kind, config={"cluster-enabled": "yes", **more})
+        known = len(first.client().execute_command("CLUSTER NODES"))
+        _meet(node, first)
+        self.nodes.append(node)
+        everybody = [one for one in self.nodes if one.process.poll() is None]
+        wait_until(lambda: all(_knows(one, known + 1) for one in everybody), "the nodes to know each other")
+        if replica_of is not None:
+            identity = self.nodes[replica_of].client().execute_command("CLUSTER MYID")
+            node.client().execute_command("CLUSTER", "REPLICATE", identity)
+            link = "master_link_status"
+            wait_until(lambda: node.client().info("replication").get(link) == "up", "the replica to catch up")
+        return node
+
     def stop(self) -> None:
         for node in self.nodes:
             node.stop()
@@ -77,9 +101,19 @@ class RunningCluster:
         self.stop()
 
 
+def _meet(node: RunningServer, other: RunningServer) -> None:
+    bus = other.client().config_get("cluster-port")["cluster-port"]
+    node.client().execute_command("CLUSTER", "MEET", other.host, other.port, bus)
+
+
+def _knows(node: RunningServer, size: int) -> bool:
+    nodes = node.client().execute_command("CLUSTER NODES")
+    return len(nodes) == size and not any("handshake" in facts["flags"] for facts in nodes.values())
+
+
 def start_cluster(kind: str = "valkey9", *, primaries: int = 3, **config: Setting) -> RunningCluster:
     """A cluster in which every node knows every other and all slots are served; about a second."""
-    more: dict[str, Setting] = {"cluster-enabled": "yes", "cluster-node-timeout": 2000, **config}
+    more: dict[str, Setting] = {"cluster-enabled": "yes", "cluster-node-timeout": 10_000, **config}
     nodes = [start_server(kind, config=more) for _ in range(primaries)]
     cluster = RunningCluster(nodes, more)
     for number, node in enumerate(nodes):
@@ -87,11 +121,31 @@ def start_cluster(kind: str = "valkey9", *, primaries: int = 3, **config: Settin
         client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         first, last = number * SLOTS // primaries, (number + 1) * SLOTS // primaries - 1
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+    for last_try in (False, False, True):
+        _introduce(nodes)
+        try:
+            wait_until(
+                lambda: all(_is_whole(node, primaries) for node in nodes), "the cluster to agree", seconds=25
+            )
+            break
+        except AssertionError:  # a handshake that takes too long is given up by the nodes
+            if last_try:
+                raise
+    return cluster
+
+
+def _introduce(nodes: list[RunningServer]) -> None:
+    for number, node in enumerate(nodes):
         for other in nodes[:number]:
             bus = other.client().config_get("cluster-port")["cluster-port"]
-            client.execute_command("CLUSTER", "MEET", other.host, other.port, bus)
-    wait_until(lambda: all(_is_whole(node, primaries) for node in nodes), "the cluster to agree")
-    return cluster
+            node.client().execute_command("CLUSTER", "MEET", other.host, other.port, bus)
+
+
+def lose(cluster: RunningCluster, number: int) -> None:
+    """One node dies, and the others will notice soon; others than this would be patient, for a machine may be slow."""
+    for node in cluster.nodes:
+        node.client().config_set("cluster-node-timeout", 2000)
+    cluster.nodes[number].kill()
 
 
 def _is_whole(node: RunningServer, size: int) -> bool:
@@ -99,7 +153,7 @@ def _is_whole(node: RunningServer, size: int) -> bool:
     return bool(info["cluster_state"] == "ok" and int(info["cluster_size"]) == size)
 
 
-def wait_until(happened: Callable[[], Any], what: str, *, seconds: float = 10.0) -> Any:
+def wait_until(happened: Callable[[], Any], what: str, *, seconds: float = 60.0) -> Any:
     """The first true answer of `happened`, asked every 10 ms. Raises AssertionError."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

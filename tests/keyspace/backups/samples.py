@@ -52,16 +52,24 @@ def fill_hash_field_ttl(client: "redis.Redis") -> bool:
 
 
 def contents(client: "redis.Redis") -> dict[bytes, Any]:
-    """name -> type, value, absolute expiry (to the second) of every key, whatever encoding or generation holds it."""
+    """name -> type, value, absolute expiry of every key, whatever encoding or generation holds it."""
     return {name: value_of(client, name) for name in client.scan_iter(count=1000)}
 
 
 def value_of(client: "redis.Redis", name: bytes) -> Any:
     kind = client.type(name).decode()
-    left = client.pttl(name)
-    # Whole seconds, as `fill` has them, lie half a second and more from where this rounds to another number.
-    expires = None if left < 0 else round((time.time() * 1000 + left - 500) / 4000)
-    return kind, _READ[kind](client, name), expires
+    return kind, _READ[kind](client, name), _end_of(client, name)
+
+
+def _end_of(client: "redis.Redis", name: bytes) -> int | None:
+    """In Unix milliseconds; where the server knows only what is left, to the half second, as Redis 6 keeps it on the way."""
+    try:
+        end = client.pexpiretime(name)
+    except redis.ResponseError:
+        now, left = client.time(), client.pttl(name)
+        # Whole seconds, as `fill` has them, lie half a second and more from where this rounds to another number.
+        end = -1 if left < 0 else round((now[0] * 1000 + now[1] // 1000 + left - 500) / 4000)
+    return None if end < 0 else int(end)
 
 
 def _stream(client: "redis.Redis", name: bytes) -> Any:

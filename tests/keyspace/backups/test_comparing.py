@@ -313,7 +313,7 @@ def test_diffs_are_bounded(
     began = time.monotonic()
     found = diff_key(redis, other, 0, b"list")
     assert (len(found["lines"]), found["more"]) == (diffing.MOST_LINES, 10_000 - diffing.MOST_LINES)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert all(len(text) <= diffing.LONGEST_LINE for _, text in diff_key(redis, other, 0, b"text")["lines"])
     monkeypatch.setattr(diffing, "MOST_PARTS", 1000)
     redis.hset("hash", mapping={str(number): 1 for number in range(3000)})

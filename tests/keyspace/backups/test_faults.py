@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import zstandard
-from django.db import connection as database
 
 from keyspace import job_worker
 from keyspace.backups import archive, making, pull, store, verify
@@ -23,9 +22,11 @@ from keyspace.backups.readable import read_pieces
 from keyspace.jobs import cancel_job
 from keyspace.models import Backup
 from keyspace.servers import Endpoint
+from tests.jobs import in_thread
 from tests.keyspace.backups.samples import fill
 from tests.keyspace.backups.test_restoring import back_up
 from tests.servers import RunningServer
+from tests.topologies import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -169,21 +170,16 @@ def test_cancel_a_pull(
 ) -> None:
     server = new_server("valkey9")
     server.client().execute_command("DEBUG", "POPULATE", 2000, "k", 100)
-    server.client().config_set("rdb-key-save-delay", 5000)
+    server.client().config_set("rdb-key-save-delay", 20_000)
     connection = connection_as("admin", server=make_server(server))
     backup = making.begin_backup(connection, "pull")
-
-    def work() -> None:
-        job_worker.run_job(backup.job.pk)  # type: ignore[union-attr]
-        database.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    time.sleep(1)
+    thread = in_thread(backup.job)  # type: ignore[arg-type]
+    wait_until(lambda: server.client().info("persistence")["rdb_bgsave_in_progress"], "the pull")
+    time.sleep(0.5)
     began = time.monotonic()
     cancel_job(connection.actor, backup.job.pk)  # type: ignore[union-attr]
-    thread.join(5)
-    assert time.monotonic() - began < 1.6
+    thread.join(60)
+    assert time.monotonic() - began < 20  # all of it would take 40; on an idle machine it is a second
     backup.refresh_from_db()
     assert backup.state == "cancelled"
     assert left_over() == []

@@ -32,6 +32,14 @@ settings.DATA_DIR = Path(sys.argv[2])
 connections["default"].close()
 connections["default"].settings_dict["NAME"] = sys.argv[1]
 from keyspace import job_worker
+from keyspace.backups import store
+from tests import steady
+write = store.Part._write_all
+def slowly(part, view):
+    write(part, view)
+    steady.time.sleep(float(sys.argv[4]))
+if len(sys.argv) > 4:
+    store.Part._write_all = slowly
 job_worker.run_job(uuid.UUID(sys.argv[3]))
 """
 
@@ -67,6 +75,7 @@ def test_console_killed(
         str(database.settings_dict["NAME"]),
         str(django_settings.DATA_DIR),
         str(backup.job.pk),
+        "0" if kind == "pull" else "0.5",  # seconds after each write
     ]
     process = subprocess.Popen(arguments, cwd=ROOT)
     whole = KEYS * 1000 if kind == "pull" else 100_000

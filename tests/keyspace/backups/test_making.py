@@ -1,6 +1,5 @@
 """Pull, export, snapshot and AOF rewrite, from the service to a verified backup, on four generations."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from keyspace.errors import Conflict
 from keyspace.models import Backup, Job
 from tests.keyspace.backups.samples import fill, fill_hash_field_ttl
 from tests.servers import GENERATIONS, RunningServer
+from tests.topologies import lose, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,13 +95,9 @@ def test_a_cluster_that_lacks_a_shard_is_not_backed_up(
     cluster = new_cluster(primaries=3)
     cluster.client().set("a", 1)
     waiting = making.begin_backup(connection_as("admin", server=make_server(cluster.nodes[0])), kind)
-    cluster.nodes[2].kill()
-    deadline = time.monotonic() + 20
-    while (
-        "fail" not in str(cluster.nodes[0].client().execute_command("CLUSTER NODES"))
-        and time.monotonic() < deadline
-    ):
-        time.sleep(0.2)
+    lose(cluster, 2)
+    nodes = cluster.nodes[0].client()
+    wait_until(lambda: "fail" in str(nodes.execute_command("CLUSTER NODES")), "the others to notice")
     backup = run(waiting)
     assert (backup.state, backup.files) == ("failed", [])
     assert "its keys would be missing" in backup.state_note, backup.state_note

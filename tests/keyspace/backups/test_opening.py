@@ -19,6 +19,7 @@ from tests.keyspace.backups.samples import fill
 from tests.keyspace.backups.test_restoring import back_up, finish
 from tests.servers import find_binary
 from tests.shared_servers import shared_server
+from tests.topologies import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,11 +34,10 @@ def _close_all() -> Any:
 @pytest.mark.parametrize("kind", ["pull", "export", "readable"])
 def test_opened_backup_stands_still(kind: str, redis: Any, connection_as: Callable[..., Any]) -> None:
     fill(redis)
-    redis.set("gone", "soon", px=1500)
-    connection = connection_as("admin")
+    redis.set("gone", "soon", px=2500)
+    connection, size = connection_as("admin"), redis.dbsize()
     backup = back_up(connection, kind)
-    size = redis.dbsize()
-    time.sleep(1.5)
+    wait_until(lambda: not redis.exists("gone"), "its end")
     job = finish(services.open_backup(connection, backup_id=str(backup.pk)))
     assert job.state == "done", job.problem
     opened = open_connection(connection.actor, job.result["server"])
@@ -122,9 +122,12 @@ def test_an_open_backup_of_a_console_that_died_is_cleared_away(
     job = finish(services.open_backup(connection, backup_id=str(back_up(connection, "pull").pk)))
     opened = OpenBackup.objects.get()
     os.kill(opened.pid, signal.SIGKILL)
-    time.sleep(0.2)
-    opening.close_idle()
-    assert not OpenBackup.objects.exists()
+
+    def is_cleared_away() -> bool:
+        opening.close_idle()
+        return not OpenBackup.objects.exists()
+
+    wait_until(is_cleared_away, "it to be cleared away")
     assert not Server.objects.filter(name=job.result["server"]).exists()
     assert not Path(opened.directory).exists()
 

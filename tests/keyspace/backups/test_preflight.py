@@ -9,7 +9,7 @@ from keyspace.backups import making, preflight, store
 from keyspace.errors import Conflict, Unavailable
 from keyspace.models import Backup, Job
 from tests.servers import RunningServer
-from tests.topologies import start_replica, wait_until
+from tests.topologies import lose, start_replica, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 GB = 1_000_000_000
@@ -117,7 +117,7 @@ def test_every_node_of_a_cluster_is_asked_and_named(
     connection_as: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cluster = new_cluster(primaries=3)
+    cluster = new_cluster(primaries=3, **{"cluster-node-timeout": 30_000})
     connection = connection_as("admin", server=make_server(cluster.nodes[0]))
     assert sentences(connection, "pull") == []
     saving = cluster.nodes[2]
@@ -158,12 +158,12 @@ def test_a_cluster_that_lacks_a_shard_is_refused(
 ) -> None:
     cluster = new_cluster(primaries=3)
     connection = connection_as("admin", server=make_server(cluster.nodes[0]))
-    cluster.nodes[2].kill()
+    lose(cluster, 2)
     gone = f"{cluster.nodes[2].host}:{cluster.nodes[2].port}"
     wait_until(
         lambda: "fail" in connection.redis.execute_command("CLUSTER NODES")[gone]["flags"].split(","),
-        "the others to notice", seconds=30,
-    )  # fmt: skip
+        "the others to notice",
+    )
     with pytest.raises(Unavailable, match="its keys would be missing"):
         making.begin_backup(connection, "pull")
     assert not Backup.objects.exists()

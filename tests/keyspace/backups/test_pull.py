@@ -75,9 +75,9 @@ def answering(*pieces: bytes, knows: bool, ends: bool = True, pause: float = 0) 
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    yield Endpoint(port=listener.getsockname()[1], timeout=5)
+    yield Endpoint(port=listener.getsockname()[1], timeout=30)
     done.set()
-    thread.join(5)
+    thread.join(30)
     listener.close()
 
 
@@ -207,8 +207,8 @@ def test_a_trickle_is_told_and_can_be_cancelled() -> None:
         began = time.monotonic()
         with pytest.raises(Enough):
             pull.pull_rdb(endpoint, version="7.0.0", write=lambda data: None, progress=progress)
-    assert time.monotonic() - began < 4
-    assert max(later - before for before, later in itertools.pairwise(told)) < 1.5
+    assert time.monotonic() - began < 8
+    assert max(later - before for before, later in itertools.pairwise(told)) < 5
 
 
 def test_keep_alives_are_no_part_of_the_file() -> None:

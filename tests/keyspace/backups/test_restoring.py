@@ -1,7 +1,6 @@
 """Round trips: every type through a backup and back, within a generation and across."""
 
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from keyspace.trash import list_trash
 from tests.keyspace.backups.samples import contents, fill, fill_hash_field_ttl
 from tests.servers import RunningServer, find_binary
 from tests.shared_servers import shared_server
+from tests.topologies import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,12 +107,12 @@ def test_dry_run_counts_and_writes_nothing(
     server: RunningServer, redis: Any, connection_as: Callable[..., Any]
 ) -> None:
     redis.mset({"same": 1, "differs": 2, "gone": 3})
-    redis.set("expires", 1, px=700)
+    redis.set("expires", 1, px=2500)
     connection = connection_as("admin")
     backup = back_up(connection, "export")
     redis.set("differs", "other")
     redis.delete("gone")
-    time.sleep(0.8)
+    wait_until(lambda: not redis.exists("expires"), "its end")
     before = contents(redis)
     job = restore(connection, backup, dry=True)
     found = {name: job.result[name] for name in ("new", "same", "different", "expired", "restored")}
@@ -157,10 +157,10 @@ def test_ttl_policies(redis: Any, connection_as: Callable[..., Any]) -> None:
 
 
 def test_what_expired_comes_back_only_when_asked(redis: Any, connection_as: Callable[..., Any]) -> None:
-    redis.set("short", 1, px=600)
+    redis.set("short", 1, px=2500)
     connection = connection_as("admin")
     backup = back_up(connection, "pull")
-    time.sleep(0.7)
+    wait_until(lambda: not redis.exists("short"), "its end")
     assert restore(connection, backup).result["expired"] == 1
     assert not redis.exists("short")
     restore(connection, backup, expired=True)

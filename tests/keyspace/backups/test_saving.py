@@ -43,7 +43,7 @@ def running(backup: Backup) -> Iterator[Job]:
     try:
         yield job
     finally:
-        thread.join(20)
+        thread.join(60)
         backup.refresh_from_db()
         job.refresh_from_db()
     assert not thread.is_alive()
@@ -135,7 +135,7 @@ def test_progress_counts_keys_of_all_keys(slow: tuple[RunningServer, Connection]
             job.refresh_from_db()
             return job.done > 1000
 
-        wait_until(is_told, "the server's count", seconds=20)
+        wait_until(is_told, "the server's count")
         seen = (job.total, job.unit, job.phase.partition(" 127")[0])
         told_left, told_rate = job.seconds_left, job.rate
         with server.client() as client:
@@ -160,7 +160,7 @@ def test_a_running_save_refuses_another(slow: tuple[RunningServer, Connection]) 
 def test_a_snapshot_waits_behind_a_rewrite(slow: tuple[RunningServer, Connection]) -> None:
     server, connection = slow
     with server.client() as client:
-        client.config_set("rdb-key-save-delay", 100)
+        client.config_set("rdb-key-save-delay", 200)
         client.bgrewriteaof()
         with running(making.begin_backup(connection, "snapshot")) as job:
             wait_until(

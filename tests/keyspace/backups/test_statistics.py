@@ -35,10 +35,9 @@ def test_statistics_of_a_backup(kind: str, redis: Any, connection_as: Callable[.
     redis.set(b"a\xff:b:2", 1, px=2 * DAY)
     redis.set(b"a\xff:c", 1)
     connection_as("admin", db=3).redis.set("elsewhere", 1)
-    connection = connection_as("admin")
+    connection, size = connection_as("admin"), redis.dbsize()
     backup = back_up(connection, kind)
     time.sleep(max(0.0, end / 1000 - time.time()))
-    size = redis.dbsize()
     redis.flushall()  # nothing is asked of the server that the backup is of
     job = finish(analyse_backup(connection, backup_id=str(backup.pk)))
     assert (job.state, job.problem) == ("done", "")

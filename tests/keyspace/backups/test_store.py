@@ -247,7 +247,7 @@ def cutting(s3: str, bucket: Any, settings: Any) -> Iterator[Cutting]:
     from botocore.config import Config
 
     proxy = Cutting(s3)
-    quick = Config(retries={"max_attempts": 1}, connect_timeout=2, read_timeout=5)
+    quick = Config(retries={"max_attempts": 1}, connect_timeout=20, read_timeout=40)
     options = settings.STORAGES["backups"]["OPTIONS"] | {"endpoint_url": proxy.url, "client_config": quick}
     settings.STORAGES = settings.STORAGES | {"backups": settings.STORAGES["backups"] | {"OPTIONS": options}}
     yield proxy

@@ -248,7 +248,8 @@ def test_a_server_without_absolute_times_or_functions(
     old = new_server("redis6")
     with old.client() as client:
         fill(client)
-        client.set("soon", 1, px=90_000)
+        client.set("soon", 1)
+        client.expireat("soon", client.time()[0] + 90)
         before = contents(client)
         connection = connection_as("admin", server=make_server(old))
         backup = back_up(connection, kind)

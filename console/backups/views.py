@@ -56,7 +56,7 @@ def _page(request: HttpRequest, connection: Connection) -> dict[str, Any]:
     before, after = request.GET.get("before", ""), request.GET.get("after", "")
     page = get_backups(connection, wanted=wanted, before=before, after=after)
     return _rights(connection) | {
-        "page": page, "wanted": wanted, "kinds": Backup.Kind.choices,
+        "page": page, "kinds": Backup.Kind.choices,
         "states": [choice for choice in Backup.State.choices if choice[0] != Backup.State.RUNNING],
         "query": _query(given | {"before": before, "after": after}),
         "older_url": page.history.older and _query(given | {"before": page.history.older}),

@@ -31,33 +31,38 @@ class Wanted:
 class History:
     """A page, newest first. `total` backups are as wanted; `older` and `newer` are places to ask the next page with, empty at the ends."""
 
+    server: str
+    wanted: Wanted
     backups: list[Backup]
     total: int
     older: str = ""
     newer: str = ""
-    people: tuple[str, ...] = ()
 
     @property
     def long(self) -> bool:
-        """It is worth narrowing."""
-        return bool(self.people)
+        """It is worth narrowing, or is narrowed."""
+        return self.wanted.narrowed or self.total > PAGE
+
+    def people(self) -> list[str]:
+        """Who made any of the server's backups: people and schedules."""
+        names = Backup.objects.filter(server=self.server).order_by("person").values_list("person", flat=True)
+        return list(names.distinct()[:MOST_PEOPLE])
 
 
 def read_history(server: str, wanted: Wanted, *, before: str = "", after: str = "") -> History:
     """The newest page, or the one older than a place, or newer than one. What arrives meanwhile moves nothing. Raises BadInput."""
     rows = _rows(server, wanted)
     total = rows.count()
-    people = _people(server) if wanted.narrowed or total > PAGE else ()
     rows = rows.select_related("schedule", "job", "opened__row")
     if after:
         found = list(rows.filter(_beyond(after, "gt")).order_by("created_at", "pk")[: PAGE + 1])
         if len(found) > PAGE:
-            return History(found[:PAGE][::-1], total, place(found[0]), place(found[PAGE - 1]), people)
+            return History(server, wanted, found[:PAGE][::-1], total, place(found[0]), place(found[PAGE - 1]))
         before = ""  # the newest page, and a full one
     found = list((rows.filter(_beyond(before, "lt")) if before else rows)[: PAGE + 1])
     page = found[:PAGE]
     newer = (place(page[0]) if page else before) if before else ""
-    return History(page, total, place(page[-1]) if len(found) > PAGE else "", newer, people)
+    return History(server, wanted, page, total, place(page[-1]) if len(found) > PAGE else "", newer)
 
 
 def _rows(server: str, wanted: Wanted) -> QuerySet[Backup]:
@@ -66,11 +71,6 @@ def _rows(server: str, wanted: Wanted) -> QuerySet[Backup]:
     rows = Backup.objects.filter(server=server).exclude(state=Backup.State.RUNNING)
     named = {"kind": wanted.kind, "state": wanted.state, "person": wanted.by}
     return rows.filter(**{name: value for name, value in named.items() if value})
-
-
-def _people(server: str) -> tuple[str, ...]:
-    names = Backup.objects.filter(server=server).order_by("person").values_list("person", flat=True)
-    return tuple(names.distinct()[:MOST_PEOPLE])
 
 
 def place(backup: Backup) -> str:

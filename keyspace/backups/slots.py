@@ -115,7 +115,7 @@ def _said(before: Layout, after: Layout) -> str:
         what = "slots moved from one to another and back"
     else:
         return ""
-    return f"While the shards were read, {what}: of keys in these some may be missing, or in it twice."
+    return f"While the shards were read, {what}: keys of those slots may be missing here, or be here twice."
 
 
 def moving_now(layout: Layout) -> str:

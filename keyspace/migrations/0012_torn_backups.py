@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                     ("whole", "Whole, not loaded yet"),
                     ("loaded", "Loaded, counts match"),
                     ("unverifiable", "Whole, not verifiable here"),
-                    ("torn", "Not whole: slots moved meanwhile"),
+                    ("torn", "Not whole: slots moved"),
                     ("damaged", "Damaged"),
                     ("failed", "Failed"),
                     ("cancelled", "Cancelled"),

@@ -70,7 +70,7 @@ class Backup(models.Model):
         WHOLE = "whole", "Whole, not loaded yet"
         LOADED = "loaded", "Loaded, counts match"
         UNVERIFIABLE = "unverifiable", "Whole, not verifiable here"
-        TORN = "torn", "Not whole: slots moved meanwhile"
+        TORN = "torn", "Not whole: slots moved"
         DAMAGED = "damaged", "Damaged"
         FAILED = "failed", "Failed"
         CANCELLED = "cancelled", "Cancelled"

@@ -161,7 +161,7 @@ def raise_when_heard(progress: Callable[[int, int | None], None]) -> None:
 def test_a_shard_of_a_cluster_falls_back_on_its_own(
     new_cluster: Maker, make_server: Maker, connection_as: Maker
 ) -> None:
-    cluster = new_cluster(primaries=2)
+    cluster = new_cluster(primaries=2, **{"cluster-node-timeout": 30_000})
     client = cluster.client()
     for number in range(100):
         client.set(f"key:{number}", number)

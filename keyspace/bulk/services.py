@@ -123,9 +123,10 @@ class LookedAt:
 
 
 def confirmation_for(server: Server, choice: Choice, found: dict[str, Any]) -> Confirmation:
-    """On a production server the number is typed; everything in a db takes the server's name as well, be it by `*` or by a pattern that
-    happens to match all there is."""
-    all_there_is = not choice.selected and 0 < found.get("count", 0) == found.get("of")
+    """On a production server the number is typed; everything in a db takes the server's name as well: `*`, or a pattern without a
+    beginning, such as `?*`, that turned out to match all there is."""
+    open_pattern = not choice.selected and choice.filter.match[:1] in (b"*", b"?", b"[")
+    all_there_is = open_pattern and 0 < found.get("count", 0) == found.get("of")
     production = server.environment == Server.Environment.PRODUCTION
     return Confirmation(production, choice.everything or all_there_is)
 

@@ -122,7 +122,7 @@ def test_an_empty_pattern_is_refused(connection_as: Any) -> None:
         start_look(connection_as("admin"), choice=Choice(names=()))
 
 
-@pytest.mark.parametrize("match", [b"*", b"**"])
+@pytest.mark.parametrize("match", [b"*", b"**", b"*?*", b"[^~]*"])
 def test_everything_needs_the_servers_name(redis: Any, connection_as: Any, match: bytes) -> None:
     fill(redis, 5)
     admin = connection_as("admin")

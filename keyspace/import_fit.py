@@ -30,17 +30,22 @@ class Fit:
     examples: dict[str, list[list[str]]] = field(default_factory=lambda: {"readable": [], "no": []})
     """For each of the two: [name, type, why]."""
     _known: dict[tuple[bytes, int], tuple[str, str]] = field(default_factory=dict)
+    _taken: set[tuple[int, bytes]] = field(default_factory=set)
+    """Kinds of which no further payload has to be looked at: type byte, and version as it stands in the payload."""
 
     def look_at(self, page: Iterable[Dump]) -> None:
         for dump in page:
-            self._look(dump)
+            if (dump.payload[0], dump.payload[-10:-8]) not in self._taken:
+                self._look(dump)
 
     def _look(self, dump: Dump) -> None:
-        kind = (dump.payload[: _MODULE if type_of_payload(dump.payload) == "module" else 1],
-                payload_version(dump.payload))  # fmt: skip
+        module = type_of_payload(dump.payload) == "module"
+        kind = dump.payload[: _MODULE if module else 1], payload_version(dump.payload)
         if kind not in self._known:
             self._known[kind] = self._try(dump)
         verdict, why = self._known[kind]
+        if not verdict and not module:
+            self._taken.add((dump.payload[0], dump.payload[-10:-8]))
         if verdict:
             self.counts[verdict] += 1
             if len(self.examples[verdict]) < EXAMPLES:

@@ -57,8 +57,8 @@ def read_dumps(
             return
         at_once, names = count, list(selection.names)
         while names:
-            wire.send(_questions(names[:at_once], expiry))
-            page = _receive(wire, names[:at_once], expiry)
+            wire.send(questions(names[:at_once], expiry))
+            page = receive_answers(wire, names[:at_once], expiry)
             names = names[at_once:]
             at_once = _next_batch(page, count)
             if page:
@@ -72,11 +72,11 @@ def _search_ahead(wire: Wire, selection: Selection, count: int, expiry: bytes) -
     while names or cursor != b"0" or not begun:
         part, names = names[:at_once], names[at_once:]
         searches = not names and (cursor != b"0" or not begun)
-        wire.send(_questions(part, expiry) + (pack(("SCAN", cursor, *words)) if searches else b""))
+        wire.send(questions(part, expiry) + (pack(("SCAN", cursor, *words)) if searches else b""))
         begun = True
         if page:
             yield page
-        page = _receive(wire, part, expiry)
+        page = receive_answers(wire, part, expiry)
         at_once = _next_batch(page, count)
         if searches:
             found = wire.receive(1)
@@ -167,8 +167,8 @@ def _search_words(selection: Selection, count: int) -> Command:
     return tuple(words)
 
 
-def _questions(names: list[bytes], expiry: bytes) -> bytes:
-    """What asks for the dumps of `names`, packed; `_receive` reads the answers.
+def questions(names: list[bytes], expiry: bytes) -> bytes:
+    """What asks for the dumps of `names`, packed; `receive_answers` reads the answers.
 
     Written by hand: packing is a third of what a million keys cost us.
     """
@@ -177,7 +177,7 @@ def _questions(names: list[bytes], expiry: bytes) -> bytes:
     return b"".join([*asked, *([pack(("TIME",))] if names and expiry == b"PTTL" else [])])
 
 
-def _receive(wire: Wire, names: list[bytes], expiry: bytes) -> list[Dump]:
+def receive_answers(wire: Wire, names: list[bytes], expiry: bytes) -> list[Dump]:
     """The dumps of `names`, without those that vanished meanwhile."""
     if not names:
         return []

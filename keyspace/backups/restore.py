@@ -71,9 +71,13 @@ def _give_up(dump: Dump, report: Report) -> None:
 
 def _count(pipeline: Pipeline, alive: list[Dump], policy: Policy, report: Report) -> None:
     """What would become of the keys; nothing is written."""
-    for each in pipeline.looker.look(alive):
+    found = pipeline.looker.look(alive)
+    for kind in ("new", "same", "different"):
+        report.count_all(kind, [each.dump.name for each in found if each.kind == kind])
+    for each in found:
+        if each.kind == "new":
+            continue
         name = each.dump.name
-        report.count(each.kind, name)
         if not wants(each, policy):
             report.skipped += 1
             if each.newer and policy.existing == "older":

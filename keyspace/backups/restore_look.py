@@ -1,23 +1,24 @@
 """What is there already: before keys are overwritten, and for a dry run."""
 
+import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from keyspace.backups.dumps import Dump, same_value, type_of_payload
+from keyspace.backups.dumps import Dump, questions, receive_answers, same_value, type_of_payload
 from keyspace.backups.restore_report import Policy
-from keyspace.wire import Command, Wire
+from keyspace.wire import Wire, pack
 
 Alike = Callable[[Dump], bool]
 """Whether the target holds the same value as this key of the backup, however either stores it."""
 _SAME_MS = 1000
+_MEMORY_USAGE = b"*3\r\n$6\r\nMEMORY\r\n$5\r\nUSAGE\r\n$%d\r\n%b\r\n"
+"""Written by hand: packing is much of what a million keys cost us."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A key of the backup (`dump`) and what the target has under its name: `kind` is new, same or different.
 
     `old` is None for a new one, and for one that is too `large` to be read; `newer`: it was used since the backup.
@@ -39,22 +40,27 @@ class Looker:
 
     def look(self, page: list[Dump], *, watch: bool = False) -> list[Found]:
         """In the order of `page`; `watch`: a MULTI that follows writes nothing when one of them has changed."""
-        first: list[Command] = [("WATCH", *[dump.name for dump in page])] if watch else []
-        first += [("MEMORY", "USAGE", dump.name) for dump in page]
-        if self._policy.existing == "older":
-            first += [("OBJECT", "IDLETIME", dump.name) for dump in page]
-        replies = self._wire.call_many(first)
+        names = [dump.name for dump in page]
+        older = self._policy.existing == "older"
+        asked = [pack(("WATCH", *names))] if watch else []
+        asked += [_MEMORY_USAGE % (len(name), name) for name in names]
+        asked += [pack(("OBJECT", "IDLETIME", name)) for name in names] if older else []
+        replies = self._wire.exchange(b"".join(asked), len(names) * (1 + older) + watch)
         if watch and isinstance(watched := replies.pop(0), Exception):
             raise watched
-        sizes, idle = replies[: len(page)], replies[len(page) :] or [None] * len(page)
-        olds = self._read([dump.name for dump, size in zip(page, sizes, strict=True) if _readable(size)])
+        most = settings.TRASH_KEY_BYTES
+        readable = [
+            size is not None and not (isinstance(size, int) and size > most) for size in replies[: len(page)]
+        ]
+        idle = replies[len(page) :] or [None] * len(page)
+        olds = self._read(list(itertools.compress(names, readable)))
         return [
-            self._find(dump, size, olds.get(dump.name), still)
-            for dump, size, still in zip(page, sizes, idle, strict=True)
+            Found(dump, "new") if size is None else self._find(dump, may, olds.get(dump.name), still)
+            for dump, size, may, still in zip(page, replies, readable, idle, strict=False)
         ]
 
-    def _find(self, dump: Dump, size: Any, old: Dump | None, idle: Any) -> Found:
-        if size is None or (old is None and _readable(size)):
+    def _find(self, dump: Dump, readable: bool, old: Dump | None, idle: Any) -> Found:
+        if old is None and readable:
             return Found(dump, "new")
         newer = isinstance(idle, int) and time.time() - idle > self._policy.moment / 1000
         if old is None:
@@ -76,17 +82,9 @@ class Looker:
     def _read(self, names: list[bytes]) -> dict[bytes, Dump]:
         if not names:
             return {}
-        expiry = "PEXPIRETIME" if self._knows_absolute() else "PTTL"
-        commands: list[Command] = [command for name in names for command in (("DUMP", name), (expiry, name))]
-        replies = self._wire.call_many(commands)
-        now = 0 if self._absolute else int(time.time() * 1000)
-        found = {}
-        for name, payload, end in zip(names, replies[::2], replies[1::2], strict=True):
-            if isinstance(payload, Exception):
-                raise payload
-            if payload is not None:
-                found[name] = Dump(name, now + end if end >= 0 else None, payload)
-        return found
+        expiry = b"PEXPIRETIME" if self._knows_absolute() else b"PTTL"
+        self._wire.send(questions(names, expiry))
+        return {old.name: old for old in receive_answers(self._wire, names, expiry)}
 
     def _knows_absolute(self) -> bool:
         if self._absolute is None:
@@ -98,8 +96,3 @@ class Looker:
 def _plain(dump: Dump) -> bool:
     """Whether it is a string as it is, neither compressed nor stored as a number: then other bytes are another value."""
     return dump.payload[0] == 0 and dump.payload[1] < 0xC0
-
-
-def _readable(size: Any) -> bool:
-    """Whether a key of this MEMORY USAGE may be dumped; also where the server does not tell."""
-    return size is not None and not (isinstance(size, int) and size > settings.TRASH_KEY_BYTES)

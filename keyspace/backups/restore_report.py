@@ -81,6 +81,12 @@ class Report:
         setattr(self, kind, getattr(self, kind) + 1)
         self.note(kind, name)
 
+    def count_all(self, kind: str, names: list[bytes]) -> None:
+        """The same for many."""
+        setattr(self, kind, getattr(self, kind) + len(names))
+        for name in names[:EXAMPLES]:
+            self.note(kind, name)
+
     def note(self, kind: str, name: bytes, problem: str = "") -> None:
         names = self.examples.setdefault(kind, [])
         if len(names) < EXAMPLES:

@@ -111,7 +111,7 @@ def test_scan_does_give_keys_twice_and_the_export_is_still_right(
     """A table that shrinks in the middle of an export."""
     for number in range(4000):
         redis.set(f"k{number}", number)
-    received = dumps._receive
+    received = dumps.receive_answers
     asked = 0
 
     def receive(*arguments: Any) -> Any:
@@ -123,7 +123,7 @@ def test_scan_does_give_keys_twice_and_the_export_is_still_right(
                 redis.get("k3999")  # the server moves its table on with each command
         return received(*arguments)
 
-    monkeypatch.setattr(dumps, "_receive", receive)
+    monkeypatch.setattr(dumps, "receive_answers", receive)
     backup = back_up(connection_as("admin"), "export")
     assert backup.state == "loaded", backup.state_note
     with store.open_file(backup.files[0]["name"]) as source:

@@ -44,6 +44,15 @@ def test_one_that_is_not_whole_is_no_success(
     assert Backup.objects.get().state == "torn"
 
 
+def test_function_libraries_are_told_of(server_row: Server, redis: Any) -> None:
+    redis.function_load("#!lua name=lib\nredis.register_function('f', function() return 7 end)")
+    say("backup", "test", "--kind", "readable")
+    backup = str(Backup.objects.get().pk)
+    redis.function_flush()
+    assert "restored as well: lib." in say("restore", backup, "--to", "test")
+    assert "The function libraries were restored." in say("restore", backup, "--to", "test", "--for-good")
+
+
 def test_emptying_needs_the_name(server_row: Server, redis: Any) -> None:
     redis.set("a", 1)
     say("backup", "test", "--kind", "export")

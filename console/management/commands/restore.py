@@ -84,6 +84,8 @@ class Command(BaseCommand):
         )
         for problem in job.result.get("problems", []):
             self.stdout.write(f"  {problem}")
+        if job.result.get("functions"):
+            self.stdout.write(job.result["functions"])
         if job.result.get("safety"):
             self.stdout.write(f"safety backup {job.result['safety']}")
         if job.result.get("failed"):

@@ -153,7 +153,7 @@ async def test_a_cancelled_async_generator_is_recorded(connection_as_async):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    for _ in range(100):
+    for _ in range(2000):
         if await AuditEntry.objects.aexists():
             break
         await asyncio.sleep(0.02)

@@ -87,7 +87,6 @@ def test_loading(any_server, call):
             wait_until(
                 lambda: _ok(lambda: any_server.client().config_set("key-load-delay", "0")),
                 "loading to end",
-                seconds=20,
             )
             reloading.join()
     assert (told.status, told.sentence) == (503, "The server is loading its data into memory.")

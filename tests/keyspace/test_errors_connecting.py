@@ -9,6 +9,7 @@ import pytest
 from keyspace.servers import Endpoint, open_client
 from tests.keyspace.failing import problem_of, reach
 from tests.servers import start_server
+from tests.topologies import wait_until
 
 
 def test_server_down_and_up_again(new_server, call):
@@ -27,18 +28,25 @@ def test_server_down_and_up_again(new_server, call):
     assert call(client, "PING")
 
 
+def kill_when_somebody_waits(running):
+    wait_until(lambda: running.client().info("clients")["blocked_clients"], "a client that waits")
+    running.kill()
+
+
 def test_down_in_the_middle(new_server, call):
     running = new_server("valkey9")
     client = reach(running)
-    threading.Timer(0.2, running.kill).start()
-    told = problem_of(call, client, "BLPOP", "nothing", "4")
+    killer = threading.Thread(target=kill_when_somebody_waits, args=(running,))
+    killer.start()
+    told = problem_of(call, client, "BLPOP", "nothing", "0")
+    killer.join()
     assert (told.status, told.sentence) == (503, "The connection to the server broke.")
     running.restart()
     assert call(client, "PING")
 
 
 def test_slow_beyond_the_timeout(server, call):
-    client = reach(server, timeout=0.2)
+    client = reach(server, timeout=1.5)
     assert call(client, "PING")
     server.pause()
     try:

@@ -6,7 +6,6 @@ import contextlib
 import select
 import socket
 import threading
-import time
 
 import pytest
 import redis as redis_py
@@ -18,6 +17,7 @@ from keyspace.deleting import NoWayBack, delete_keys
 from keyspace.edits import edit_key, find_edit, open_edit
 from keyspace.errors import Conflict, NotFound, Unanswered, explain
 from keyspace.models import TrashEntry
+from tests.topologies import wait_until
 
 NAME = b"k\xff"
 
@@ -64,12 +64,18 @@ def meanwhile(monkeypatch):
     return set_up
 
 
+def expire(redis):
+    """Its time comes: nobody writes it, it goes by itself."""
+    redis.pexpire(NAME, 1)
+    wait_until(lambda: not redis.exists(NAME), "its end")
+
+
 # Others write, and time passes, between the look and the write.
 
 
 def test_a_key_that_expires_before_an_edit_is_written_stays_gone(any_operator, any_redis, meanwhile):
-    any_redis.set(NAME, "old", px=200)
-    meanwhile(edits, "take_image", lambda: time.sleep(0.3))
+    any_redis.set(NAME, "old", px=60_000)
+    meanwhile(edits, "take_image", lambda: expire(any_redis))
     with pytest.raises(NotFound):
         append(any_operator)
     assert not any_redis.exists(NAME) and not TrashEntry.objects.exists()
@@ -78,16 +84,16 @@ def test_a_key_that_expires_before_an_edit_is_written_stays_gone(any_operator, a
 def test_a_key_that_expires_before_it_is_deleted_leaves_nothing_in_the_trash(
     any_operator, any_redis, meanwhile
 ):
-    any_redis.set(NAME, "old", px=200)
-    meanwhile(deleting, "take_image", lambda: time.sleep(0.3))
+    any_redis.set(NAME, "old", px=60_000)
+    meanwhile(deleting, "take_image", lambda: expire(any_redis))
     with pytest.raises(NotFound):
         delete_keys(any_operator, names=[NAME])
     assert not TrashEntry.objects.exists()
 
 
 def test_a_key_that_expires_before_it_is_renamed_brings_nothing_to_life(any_operator, any_redis, meanwhile):
-    any_redis.set(NAME, "old", px=200)
-    meanwhile(changes, "read_kind", lambda: time.sleep(0.3))
+    any_redis.set(NAME, "old", px=60_000)
+    meanwhile(changes, "read_kind", lambda: expire(any_redis))
     assert status_of(lambda: rename_key(any_operator, NAME, to=b"other")) in (404, 409)
     assert any_redis.dbsize() == 0
 
@@ -385,9 +391,7 @@ def replica(new_server, connection_as, make_server):
     client.set(NAME, "old", px=3_600_000)
     with second.client() as other:
         other.execute_command("REPLICAOF", primary.host, primary.port)
-        deadline = time.monotonic() + 20
-        while other.get(NAME) != b"old" and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: other.info("replication")["master_link_status"] == "up", "the replica to catch up")
     yield connection_as("operator", server=make_server(second, name="replica")), client
     client.close()
 
@@ -420,15 +424,23 @@ def test_a_script_that_runs_too_long_stops_a_deletion_and_nothing_stays_in_the_t
 
     script = threading.Thread(target=run)
 
+    def is_busy():
+        with running.client() as other, contextlib.suppress(redis_py.exceptions.BusyLoadingError):
+            try:
+                other.ping()
+            except redis_py.ResponseError as error:
+                return str(error).startswith("BUSY")
+        return False
+
     def begin():
         script.start()
-        time.sleep(0.3)
+        wait_until(is_busy, "the script to be too long")
 
     meanwhile(trash, "keep", begin)
     assert status_of(lambda: delete_keys(connection, names=[NAME])) == 503
     with running.client() as other:
         other.execute_command("SCRIPT", "KILL")
-    script.join(10)
+    script.join(60)
     assert client.get(NAME) == b"old" and not TrashEntry.objects.exists()
     client.close()
 

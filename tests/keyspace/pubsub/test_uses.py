@@ -33,7 +33,7 @@ async def numbers() -> list[str]:
 
 
 async def until(happened: Any) -> None:
-    for _ in range(250):
+    for _ in range(2500):
         if await happened():
             return
         await asyncio.sleep(0.02)

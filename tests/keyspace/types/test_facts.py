@@ -1,11 +1,9 @@
 """Facts of a key, each with its own refusal; types nobody knows; what opening a giant costs."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from redis.exceptions import ClusterDownError
 
 from keyspace.errors import NotFound
 from keyspace.models import Server
@@ -17,6 +15,7 @@ from tests.keyspace.types.conftest import commands_used
 from tests.keyspace.types.samples import NAME as SAMPLE
 from tests.keyspace.types.samples import SAMPLES
 from tests.servers import RunningServer
+from tests.topologies import wait_until
 
 NAME = b"k:\xff\x00"
 
@@ -30,7 +29,7 @@ def test_everything_is_told_of_a_key(any_connection: Connection) -> None:
     assert facts.encoding.value == "listpack"
     assert (facts.memory.value or 0) > 20
     assert facts.length.value == 1
-    assert facts.idle.value == 0
+    assert facts.idle.value in (0, 1)  # in whole seconds, of which one may have ended meanwhile
     assert (facts.frequency.value, facts.slot, facts.problems) == (None, None, {})
 
 
@@ -78,7 +77,8 @@ def test_a_refused_command_is_a_problem_of_its_own_fact(
     facts = read_facts(limited("+@all -memory -object|encoding -config -info"), NAME)
     assert facts.problems.keys() == {"memory", "encoding"}
     assert "+memory" in facts.problems["memory"].sentence
-    assert (facts.type, facts.length.value, facts.idle.value) == ("hash", 1, 0)
+    assert (facts.type, facts.length.value) == ("hash", 1)
+    assert facts.idle.value in (0, 1)
 
 
 @pytest.mark.parametrize("kind", sorted(set(SAMPLES) - {"ReJSON-RL"}))
@@ -101,12 +101,8 @@ def test_a_slot_is_told_on_a_cluster(
         connection = connection_as("viewer", server=make_server(server, "cluster"))
         for name in (b"user:1", b"{tag}:x", b"a{}b", b"{a}{b}", b"}{", NAME, b"{\xff\x00}"):
             assert key_slot(name) == client.execute_command("CLUSTER", "KEYSLOT", name)
-        for _ in range(100):
-            try:
-                client.set(NAME, "x")
-                break
-            except ClusterDownError:
-                time.sleep(0.05)
+        wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", "the cluster")
+        client.set(NAME, "x")
         assert read_facts(connection, NAME).slot == key_slot(NAME)
 
 

@@ -110,7 +110,7 @@ def test_groups_consumers_and_pending_entries_are_told(any_connection: Connectio
     redis.xgroup_create("s", "idle", "$")
     redis.xreadgroup(b"g \xff", b"ana \xfe", {"s": ">"}, count=4)
     redis.xreadgroup(b"g \xff", "bo", {"s": ">"}, count=1)
-    time.sleep(0.03)
+    time.sleep(0.05)
     groups = {
         row.name.data: row for row in STREAM.read_page(any_connection, b"s", query={"face": "groups"}).rows
     }

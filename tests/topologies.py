@@ -53,41 +53,22 @@ class RunningCluster:
 
     def add_replica(self, primary: RunningServer) -> RunningServer:
         """One more node, which has all of `primary`."""
-        node = start_server(primary.kind, config=self.config)
-        self.nodes.append(node)
-        client, asked = node.client(), primary.client()
-        bus = asked.config_get("cluster-port")["cluster-port"]
-        client.execute_command("CLUSTER", "MEET", primary.host, primary.port, bus)
-        name = asked.execute_command("CLUSTER", "MYID")
-
-        def knows() -> bool:
-            return any(
-                facts["node_id"] == name.decode()
-                for facts in client.execute_command("CLUSTER NODES").values()
-            )
-
-        wait_until(knows, "the nodes to meet")
-        client.execute_command("CLUSTER", "REPLICATE", name)
+        node = self.add_node()
+        client = node.client()
+        client.execute_command("CLUSTER", "REPLICATE", primary.client().execute_command("CLUSTER", "MYID"))
         wait_until(
             lambda: client.info("replication").get("master_link_status") == "up", "the replica to catch up"
         )
         return node
 
-    def add_node(self, *, replica_of: int | None = None) -> RunningServer:
-        """One more, without slots, that every node knows; with `replica_of` it has caught up with that one."""
-        first = self.nodes[0]
-        more = {name: first.client().config_get(name)[name] for name in ("cluster-node-timeout",)}
-        node = start_server(first.kind, config={"cluster-enabled": "yes", **more})
-        known = len(first.client().execute_command("CLUSTER NODES"))
-        _meet(node, first)
+    def add_node(self) -> RunningServer:
+        """One more, without slots, that every node knows."""
+        node = start_server(self.nodes[0].kind, config=self.config)
+        _meet(node, self.nodes[0])
         self.nodes.append(node)
-        everybody = [one for one in self.nodes if one.process.poll() is None]
-        wait_until(lambda: all(_knows(one, known + 1) for one in everybody), "the nodes to know each other")
-        if replica_of is not None:
-            identity = self.nodes[replica_of].client().execute_command("CLUSTER MYID")
-            node.client().execute_command("CLUSTER", "REPLICATE", identity)
-            link = "master_link_status"
-            wait_until(lambda: node.client().info("replication").get(link) == "up", "the replica to catch up")
+        wait_until(
+            lambda: all(_knows(one, len(self.nodes)) for one in self.nodes), "the nodes to meet", seconds=25
+        )
         return node
 
     def stop(self) -> None:
@@ -108,7 +89,8 @@ def _meet(node: RunningServer, other: RunningServer) -> None:
 
 def _knows(node: RunningServer, size: int) -> bool:
     nodes = node.client().execute_command("CLUSTER NODES")
-    return len(nodes) == size and not any("handshake" in facts["flags"] for facts in nodes.values())
+    met = len(nodes) == size and not any("handshake" in facts["flags"] for facts in nodes.values())
+    return met and node.client().execute_command("CLUSTER INFO")["cluster_state"] == "ok"
 
 
 def start_cluster(kind: str = "valkey9", *, primaries: int = 3, **config: Setting) -> RunningCluster:

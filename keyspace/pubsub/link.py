@@ -51,6 +51,8 @@ class Vitals:
     run_id: str = ""
     role: str = ""
     overflows: int = 0
+    cluster: bool = True  # also where it does not tell
+    node: str = ""  # its id in the cluster
 
     def changed(self, now: "Vitals") -> str:
         """Why the connection broke, judged by what is different now; empty when nothing is."""
@@ -102,6 +104,15 @@ class Link:
         if self._wire is not None:
             self._wire.close()
             self._wire = None
+
+    @property
+    def in_cluster(self) -> bool:
+        """Unless the server has said no; as of the last time it was reached, like `node`."""
+        return self._vitals.cluster
+
+    @property
+    def node(self) -> str:
+        return self._vitals.node
 
     def retry_now(self) -> None:
         """Cut the back-off short."""
@@ -215,13 +226,21 @@ class Link:
 
 
 async def read_vitals(wire: Wire) -> Vitals:
-    """From INFO; a server that refuses it tells nothing."""
+    """From INFO and, in a cluster, CLUSTER MYID; a server that refuses them tells nothing."""
     try:
         text = (await wire.ask("INFO")).decode("utf-8", "replace")
     except redis.ResponseError:
         return Vitals()
     facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     overflows = facts.get("client_output_buffer_limit_disconnections", "0")
+    cluster, node = facts.get("cluster_enabled") == "1", ""
+    if cluster:
+        with contextlib.suppress(redis.ResponseError):
+            node = (await wire.ask("CLUSTER", "MYID")).decode()
     return Vitals(
-        facts.get("run_id", ""), facts.get("role", ""), int(overflows) if overflows.isdigit() else 0
+        facts.get("run_id", ""),
+        facts.get("role", ""),
+        int(overflows) if overflows.isdigit() else 0,
+        cluster,
+        node,
     )

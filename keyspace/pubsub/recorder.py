@@ -27,7 +27,9 @@ class FileRecorder:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._waiting = 0
         self._lock = threading.Lock()
-        self._open_gap: dict[str, Any] | None = None
+        self._open_gaps: dict[
+            int, dict[str, Any]
+        ] = {}  # by their beginning: each node of a cluster may have one
         self._overflow: dict[str, Any] | None = None
         self._thread = threading.Thread(target=self._run, name=f"recording {self.header.id}", daemon=True)
         self._thread.start()
@@ -58,15 +60,17 @@ class FileRecorder:
     def gap(self, what: str, *, since: int, until: int | None = None, messages: int = 0) -> None:
         """Without `messages` nobody knows how many; such a gap is written when it ends."""
         gap = _gap(what, since, until, messages or None)
-        self._open_gap = gap if until is None and not messages else None
-        if self._open_gap is None:
-            self._queue.put(gap)
+        if until is None and not messages:
+            self._open_gaps[since] = gap
+            return
+        self._open_gaps.pop(since, None)
+        self._queue.put(gap)
 
     def stop(self, why: str) -> None:
         """Write what was taken and end; does not wait."""
-        if self._open_gap is not None:
-            self._queue.put(self._open_gap)
-            self._open_gap = None
+        for gap in self._open_gaps.values():
+            self._queue.put(gap)
+        self._open_gaps.clear()
         self._put_overflow()
         self._queue.put(why)
 

@@ -3,7 +3,6 @@
 import time
 
 import redis
-import zstandard
 from django.conf import settings
 
 from keyspace.bulk.away import check_answered
@@ -14,7 +13,8 @@ from keyspace.changes import is_cluster
 from keyspace.models import Job, TrashEntry
 from keyspace.servers import Connection
 from keyspace.trash_limits import prune
-from keyspace.wire import Wire
+from keyspace.trash_rows import RowWriter, Taken, forget
+from keyspace.wire import Command, Wire
 
 TRASH_BATCH = 100
 PRUNE_SECONDS = 5.0
@@ -49,7 +49,8 @@ class DeleteIntoTrash:
     """Each key's DUMP is in the trash before it is unlinked, and only what is still as it was dumped is unlinked."""
 
     def __init__(self, connection: Connection, job: Job) -> None:
-        self._connection, self._job = connection, job
+        self._connection = connection
+        self._rows = RowWriter(connection, job, why=TrashEntry.Why.DELETED, operation="run_bulk")
         self._expiry = "PEXPIRETIME" if connection.supports("PEXPIRETIME") else "PTTL"
         self._batch = 1 if is_cluster(connection) else TRASH_BATCH
         self._pruned = time.monotonic()
@@ -78,76 +79,65 @@ class DeleteIntoTrash:
         return [each for each in weighed if each.memory is not None and each.memory <= most]
 
     def _try(self, wire: Wire, batch: list[Weighed], tally: Tally) -> bool:
-        wire.call("WATCH", *(each.name for each in batch))
-        entries = self._images(wire, batch)
-        there = {bytes(entry.name) for entry in entries}
+        taken = self._take(wire, batch, watch=True)
+        there = {each.name for each in taken}
         gone = [each.name for each in batch if each.name not in there]
-        if not entries:
+        if not taken:
             wire.call("UNWATCH")
             tally.skip(gone, GONE)
             return True
-        TrashEntry.objects.bulk_create(entries)
+        entries = self._rows.write(taken)
         try:
             with tally.sending(list(there)):
                 written = execute(wire, [("UNLINK", *there)])
         except redis.ResponseError:
-            _forget(entries)
+            forget(entries)
             raise
         if written is None:
-            _forget(entries)
+            forget(entries)
             return False
-        tally.done, tally.trashed = tally.done + len(entries), tally.trashed + len(entries)
+        tally.done, tally.trashed = tally.done + len(taken), tally.trashed + len(taken)
         tally.skip(gone, GONE)
         return True
 
     def _take_busy(self, wire: Wire, each: Weighed, tally: Tally) -> None:
         """A key that others write all the time: as it was a moment ago it is in the trash first, in case the connection breaks;
         then its last DUMP and UNLINK are one MULTI, and the trash gets that."""
-        entries = self._images(wire, [each])
-        TrashEntry.objects.bulk_create(entries)
+        entries = self._rows.write(self._take(wire, [each]))
         try:
             with tally.sending([each.name]):
                 payload, end, _ = execute(
                     wire, [("DUMP", each.name), (self._expiry, each.name), ("UNLINK", each.name)]
                 ) or [None, -2, 0]
         except redis.ResponseError:
-            _forget(entries)
+            forget(entries)
             raise
         if payload is None:
             tally.skip([each.name], GONE)
         else:
-            self._entry(each, payload, self._end(end)).save(force_insert=True)
+            self._rows.write([Taken(each.name, each.type, payload, self._end(end))])
             tally.done, tally.trashed = tally.done + 1, tally.trashed + 1
-        _forget(entries)
+        forget(entries)
 
     def _end(self, reply: int) -> int | None:
         """When a key ends, in Unix ms, from what PEXPIRETIME or PTTL answered."""
         now = int(time.time() * 1000) if self._expiry == "PTTL" else 0
         return now + reply if reply >= 0 else None
 
-    def _images(self, wire: Wire, batch: list[Weighed]) -> list[TrashEntry]:
-        """Entries, not yet stored, of those that are still there."""
-        commands = [command for each in batch for command in (("DUMP", each.name), (self._expiry, each.name))]
-        replies = wire.call_many(commands)
-        entries = []
-        for each, payload, end in zip(batch, replies[::2], replies[1::2], strict=True):
-            for reply in (payload, end):
-                if isinstance(reply, Exception):
-                    raise reply
-            if payload is not None:
-                entries.append(self._entry(each, payload, self._end(end)))
-        return entries
-
-    def _entry(self, each: Weighed, payload: bytes, expires_at: int | None) -> TrashEntry:
-        actor, stored = self._connection.actor, zstandard.compress(payload, 1)
-        return TrashEntry(
-            server=self._connection.server.name, db=self._connection.db, name=each.name, type=each.type, length=None,
-            why=TrashEntry.Why.DELETED, operation="run_bulk", person=actor.name,
-            user=actor.user if getattr(actor.user, "pk", None) else None, expires_at=expires_at, payload=stored,
-            dump_size=len(payload), stored_size=len(stored), job=self._job,
-        )  # fmt: skip
-
-
-def _forget(entries: list[TrashEntry]) -> None:
-    """Nothing was deleted. After a lost connection nobody knows, so there they stay: an entry too many does no harm."""
-    TrashEntry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
+    def _take(self, wire: Wire, batch: list[Weighed], *, watch: bool = False) -> list[Taken]:
+        """Those that are still there, as they are."""
+        watching: list[Command] = [("WATCH", *(each.name for each in batch))] if watch else []
+        reading: list[Command] = [
+            command for each in batch for command in (("DUMP", each.name), (self._expiry, each.name))
+        ]
+        replies = wire.call_many(watching + reading)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        del replies[: len(watching)]
+        found = zip(batch, replies[::2], replies[1::2], strict=True)
+        return [
+            Taken(each.name, each.type, payload, self._end(end))
+            for each, payload, end in found
+            if payload is not None
+        ]

@@ -63,7 +63,7 @@ def ordered(connection: Connection, look: Job, order: Order) -> Job:
     """A job that waits. Each goes by a dry run of its own, which is a copy of `look`."""
     look.pk = uuid.uuid4()
     look.save(force_insert=True)
-    return start_bulk(connection, look_id=look.pk, order=order)
+    return start_bulk(connection, look_id=look.pk, order=order, name=connection.server.name)
 
 
 def do(job: Job, keys: int = KEYS) -> None:

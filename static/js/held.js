@@ -25,10 +25,17 @@ function release() {
   for (const swap of swaps) swap();
 }
 
+// Whether what is pressed stands in a place that comes beside the answer's own (hx-swap-oob).
+function isBeside(response) {
+  for (let at = pressed; at; at = at.parentElement) if (at.id && response.includes(`id="${at.id}" hx-swap-oob`)) return true;
+  return false;
+}
+
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { target, xhr, requestConfig, serverResponse, shouldSwap, swapOverride } = event.detail;
   const { elt, triggeringEvent } = requestConfig;
-  if (!shouldSwap || xhr.status >= 400 || triggeringEvent?.isTrusted || !target.contains(pressed)) return;
+  if (!shouldSwap || xhr.status >= 400 || triggeringEvent?.isTrusted) return;
+  if (!target.contains(pressed) && !isBeside(serverResponse)) return;
   event.detail.shouldSwap = false;
   const style = swapOverride ?? elt.closest("[hx-swap]")?.getAttribute("hx-swap") ?? "innerHTML";
   held.set(target, () => {

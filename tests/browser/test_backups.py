@@ -1,9 +1,11 @@
 """A backup in a real browser: trigger it, watch the bar, verify, open it, compare, restore one key, undo."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from keyspace.models import Backup, Job, OpenBackup
@@ -202,3 +204,61 @@ def test_look_inside(
     expect(page.get_by_text("Only session:short")).to_be_visible()
     page.get_by_role("button", name="Dry run").click()
     expect(page.get_by_text("Dry run: nothing was written")).to_be_visible()
+
+
+def fill_history(count: int) -> None:
+    now = timezone.now()
+    Backup.objects.bulk_create(
+        Backup(
+            server="test", kind="pull", state=("loaded", "cancelled")[number % 2], person="ana", size=10,
+            keys={"0": 1}, created_at=now - timedelta(hours=number + 1),
+            files=[{"name": "x", "size": 10, "sha256": "0"}],
+        )
+        for number in range(count)
+    )  # fmt: skip
+
+
+def test_a_long_history_has_pages_that_stay_while_a_backup_runs(backups: Page, console: Any) -> None:
+    fill_history(150)
+    backups.reload()
+    rows = backups.locator("#_history tbody tr")
+    expect(rows).to_have_count(100)
+    backups.get_by_role("link", name="Next").click()
+    expect(rows).to_have_count(50)
+    last = backups.locator("#_history tbody tr:last-child .row-link").get_attribute("href")
+    backups.get_by_role("button", name="Pull backup").click()
+    expect(backups.get_by_role("progressbar", name="Pull of test")).to_be_visible()
+    expect(backups.get_by_role("progressbar", name="Pull of test")).to_be_hidden(timeout=30_000)
+    expect(rows).to_have_count(50)  # it went on to the first page
+    assert backups.locator("#_history tbody tr:last-child .row-link").get_attribute("href") == last
+    backups.get_by_role("link", name="Previous").click()
+    expect(rows.first).to_contain_text("ana")  # those that stood before it; the new one before them
+    backups.get_by_role("link", name="Previous").click()
+    expect(rows.first).to_contain_text("admin")
+    expect(rows).to_have_count(100)
+    expect(backups.get_by_text("151 backups")).to_be_visible()
+    backups.get_by_label("State").select_option("cancelled")
+    backups.get_by_role("button", name="Show").click()
+    expect(rows).to_have_count(75)
+    expect(backups.get_by_label("State")).to_have_value("cancelled")
+    backups.set_viewport_size({"width": 390, "height": 844})
+    expect_no_wider(backups, 390)
+
+
+def test_a_row_s_button_can_be_pressed_while_the_history_reads_itself_again(backups: Page) -> None:
+    """The history comes beside the answer to the poll: not under a pressed button."""
+    fill_history(3)
+    backups.reload()
+    compare = backups.get_by_role("button", name="Compare").first
+    box = compare.bounding_box()
+    assert box
+    backups.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    backups.mouse.down()
+    backups.evaluate(
+        """() => htmx.ajax("GET", document.querySelector("#_state").getAttribute("hx-get"),
+            {source: "#_state", target: "#_state", swap: "outerHTML"}).then(() => { window.polled = true; })"""
+    )
+    backups.wait_for_function("window.polled")
+    backups.mouse.up()
+    backups.wait_for_url("**/jobs/**")
+    assert Job.objects.filter(kind="compare_backup").count() == 1

@@ -308,7 +308,7 @@ def test_libraries_without_end_are_refused_in_bounded_memory() -> None:
     """Some KB that unpack to any number of libraries, or to one of any length."""
     kept: list[Library] = []
     piece = "x" * 130_000
-    many = (function(name=f"n{number}", code="x") for number in range(1_000_000))
+    many = (function(name=f"{number:04000}", code="x") for number in range(1_000_000))
     endless = (function(part=number, last=False, code=piece) for number in range(1_000_000))
     for frames in (many, endless):
         around, seen = Around(kept.append), 0
@@ -316,7 +316,7 @@ def test_libraries_without_end_are_refused_in_bounded_memory() -> None:
             for line in frames:
                 around.see(json.loads(line))
                 seen += 1
-        assert seen < 200_000
+        assert seen < 10_000
         kept.clear()
 
 

@@ -118,9 +118,9 @@ async def is_let_in(path, *, origin="http://localhost"):
     await socket.send_input({"type": "websocket.connect"})
     told = []
     while not told or told[-1]["type"] != "websocket.close":
-        told.append(await socket.receive_output(timeout=3))
+        told.append(await socket.receive_output(timeout=60))
     await socket.send_input({"type": "websocket.disconnect", "code": 1000})
-    await socket.wait(timeout=3)
+    await socket.wait(timeout=60)
     frames = [json.loads(one.get("bytes") or one["text"]) for one in told if one["type"] == "websocket.send"]
     return any(frame["t"] != "end" for frame in frames)
 

@@ -48,7 +48,7 @@ async def test_who_goes_away_ends_the_reading():
     await pieces.aclose()
     response.close()
     del pieces, response
-    for _ in range(100):
+    for _ in range(2000):
         if source.closed:
             break
         await asyncio.sleep(0.02)

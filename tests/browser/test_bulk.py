@@ -7,7 +7,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from keyspace.models import Grant, Server
-from tests.browser.waiting import until
+from tests.browser.waiting import PATIENCE_MS, until
 
 
 def fill(redis: Any, count: int = 2000) -> None:
@@ -27,7 +27,8 @@ def test_from_the_filter_to_the_report(
     page.get_by_role("link", name="Delete or change TTLs").click()
     expect(page.get_by_label("Pattern")).to_have_value("session:*")
     page.get_by_role("button", name="Dry run").click()
-    expect(page.get_by_text(re.compile(r"^60.000 keys$")).first).to_be_visible()
+    # Each of them was looked at.
+    expect(page.get_by_text(re.compile(r"^60.000 keys$")).first).to_be_visible(timeout=4 * PATIENCE_MS)
     button = page.get_by_role("button", name=re.compile("Delete 60.000 keys"))
     expect(button).to_be_disabled()
     page.get_by_label(re.compile("to confirm")).fill("59999")

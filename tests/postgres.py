@@ -25,7 +25,7 @@ from typing import Any
 import psycopg
 
 _DEBIANS = "usr/lib/postgresql/*/bin/initdb"
-_START_SECONDS = 20.0
+_START_SECONDS = 90.0
 _SIGNAL_AT_PARENTS_DEATH = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 # Nothing of it has to outlive a crash, and what it takes of the machine's shared memory lies in its directory.
@@ -68,7 +68,7 @@ class RunningPostgres:
         """May be called twice."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)  # at once, and all of its processes
-            self.process.wait(10)
+            self.process.wait(60)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

@@ -79,13 +79,11 @@ def test_processes_that_start_together_on_an_empty_postgres_are_one_console(cons
     assert page.status == 200 and "shared" in page.read().decode()
     assert second.get("/readyz").status == 200
 
-    assert console.run("-c", START).wait(30) == 0
-    wait_until(
-        lambda: console.ask("SELECT state FROM keyspace_job") == [("done",)], "the job to be done", seconds=30
-    )
+    assert console.run("-c", START).wait(90) == 0
+    wait_until(lambda: console.ask("SELECT state FROM keyspace_job") == [("done",)], "the job to be done")
     assert console.ask("SELECT split_part(worker, ' ', 2) FROM keyspace_job") == [(str(worker.pid),)]
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0
 
 
 def test_a_worker_without_a_queue_to_share_says_so(console: Console) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -224,22 +225,29 @@ def test_a_viewer_does_not_see_the_systems_jobs(connection_as: Callable[..., Any
         jobs.find_job(viewer.actor, job.pk)
 
 
-def test_the_worker_takes_jobs_from_the_queue() -> None:
-    worker = job_worker.start_worker(threads=1)
+@contextmanager
+def working(threads: int) -> Iterator[job_worker.Worker]:
+    """A worker that begins with an empty queue, and leaves no thread that takes the jobs of the next test."""
+    job_worker.huey.flush()
+    worker = job_worker.start_worker(threads)
     try:
-        job = start(to=2)
-        wait_for(job, "done", 10)
+        yield worker
     finally:
         worker.stop()
+        for _, thread in worker._consumer.worker_threads:
+            thread.join(60)
+
+
+def test_the_worker_takes_jobs_from_the_queue() -> None:
+    with working(threads=1):
+        job = start(to=2)
+        wait_for(job, "done")
 
 
 def test_a_worker_that_has_long_been_idle_looks_again_soon() -> None:
-    worker = job_worker.start_worker(threads=2)
-    try:
+    with working(threads=2) as worker:
         threads = worker._consumer.worker_threads
         assert len(threads) == 2 and all(thread.max_delay <= 0.5 for thread, _ in threads)
-    finally:
-        worker.stop()
 
 
 KILLED = """

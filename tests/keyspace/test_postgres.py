@@ -58,7 +58,7 @@ def consoles(on_postgres: str, tmp_path_factory: Any) -> Iterator[list["subproce
     ]  # fmt: skip
     yield both
     for process in both:
-        process.communicate(timeout=20)
+        process.communicate(timeout=90)
 
 
 @pytest.fixture

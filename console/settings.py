@@ -93,6 +93,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "console.bodies.refuse_large_bodies",
     "console.middleware.SignedInMiddleware",
     "console.middleware.ProblemMiddleware",
 ]

@@ -128,7 +128,9 @@ def new_page(browser: Browser) -> Iterator[Callable[[], Page]]:
 
     def open_page() -> Page:
         context = browser.new_context(
-            viewport={"width": 1440, "height": 860}, permissions=["clipboard-read", "clipboard-write"]
+            viewport={"width": 1440, "height": 860},
+            permissions=["clipboard-read", "clipboard-write"],
+            reduced_motion="reduce",  # no colour or place is looked at on its way
         )
         opened.append(context)
         context.set_default_timeout(PATIENCE_MS)

@@ -9,6 +9,7 @@ shard channel, ``channel_base64`` or ``payload_base64`` where the bytes are no U
 import base64
 import json
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from json.encoder import encode_basestring
@@ -115,7 +116,8 @@ def _part(name: str, data: bytes) -> str:
 
 
 def write_header(directory: Path, header: Header) -> None:
-    draft = directory / f"{header.id}.json.new"
+    """Whole or not at all; two at once, in one process or several, do not meet in one draft."""
+    draft = directory / f"{header.id}.json.{os.getpid()}-{threading.get_ident()}"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(asdict(header), file)
     draft.replace(directory / f"{header.id}.json")

@@ -84,8 +84,8 @@ def delete_recording(connection: Connection, number: str) -> None:
     if header.state == "recording":
         raise Conflict("This recording is still running.", "Stop it first.")
     audit.tell(recording=header.id)
-    for name in (f"{header.id}.json", f"{header.id}.jsonl.zst"):
-        (recordings_directory() / name).unlink(missing_ok=True)
+    for path in recordings_directory().glob(f"{header.id}.*"):
+        path.unlink(missing_ok=True)
 
 
 def _read_block(header: Header, block: int) -> list[tuple[int, Any]]:

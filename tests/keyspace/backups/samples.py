@@ -61,14 +61,25 @@ def value_of(client: "redis.Redis", name: bytes) -> Any:
     return kind, _READ[kind](client, name), _end_of(client, name)
 
 
+def as_redis_6_tells(found: dict[bytes, Any]) -> dict[bytes, Any]:
+    """The contents of a newer server with the ends of lives as exact as those of a Redis 6."""
+    return {
+        name: (kind, value, None if end is None else _step(end)) for name, (kind, value, end) in found.items()
+    }
+
+
+def _step(end: float) -> int:
+    """Whole seconds, as `fill` has them, lie half a second and more from where this rounds to another number."""
+    return round((end - 500) / 4000)
+
+
 def _end_of(client: "redis.Redis", name: bytes) -> int | None:
-    """In Unix milliseconds; where the server knows only what is left, to the half second, as Redis 6 keeps it on the way."""
+    """In Unix milliseconds; where the server knows only what is left, in steps of four seconds: on its way it is kept to the half."""
     try:
         end = client.pexpiretime(name)
     except redis.ResponseError:
         now, left = client.time(), client.pttl(name)
-        # Whole seconds, as `fill` has them, lie half a second and more from where this rounds to another number.
-        end = -1 if left < 0 else round((now[0] * 1000 + now[1] // 1000 + left - 500) / 4000)
+        end = -1 if left < 0 else _step(now[0] * 1000 + now[1] // 1000 + left)
     return None if end < 0 else int(end)
 
 

@@ -19,7 +19,7 @@ from keyspace.backups import making, sealed, services, store, transfer, verify
 from keyspace.backups.rdb import Damaged
 from keyspace.errors import BadInput, NotFound, Unavailable
 from keyspace.models import Backup
-from tests.keyspace.backups.samples import contents, fill
+from tests.keyspace.backups.samples import as_redis_6_tells, contents, fill
 from tests.keyspace.backups.test_restoring import back_up, finish, restore
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -463,4 +463,4 @@ def test_rdb_of_redis_6_comes_up_in_our_server(
     )
     redis.flushall()
     restore(connection, uploaded)
-    assert contents(redis) == before
+    assert as_redis_6_tells(contents(redis)) == before

@@ -109,6 +109,8 @@ def back_up(run: Run) -> dict[str, Any]:
         "backup": str(backup.pk),
         "size": backup.size,
         "keys": sum(backup.keys.values()) if backup.keys else None,
+        "torn": backup.torn,
+        "remark": backup.remark,
     }
 
 
@@ -215,7 +217,8 @@ def verify_backup_job(run: Run) -> dict[str, Any]:
     backup = Backup.objects.get(pk=run.params["backup"])
     prove(run, backup)
     tell_keys(run, sum(backup.keys.values()))
-    return {"backup": str(backup.pk), "state": backup.state, "note": backup.state_note}
+    note = f"{backup.torn} {backup.state_note}".strip()
+    return {"backup": str(backup.pk), "state": backup.state, "note": note}
 
 
 _MAKERS: dict[str, Callable[[Run, Backup], None]] = {

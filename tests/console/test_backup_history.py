@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from keyspace import job_worker
 from keyspace.backups.history import PAGE
+from keyspace.backups.slots import SlotWatch
 from keyspace.models import Backup, Job, OpenBackup, Schedule, Server
 from tests.topologies import start_replica
 
@@ -236,6 +237,23 @@ def test_one_that_is_not_whole_says_so_and_is_made_again(
     assert (made.kind, made.state) == ("export", "running")
     Backup.objects.filter(pk=backup.pk).update(state="loaded")
     assert admin_client.post(again).status_code == 409
+
+
+def test_its_job_says_so_as_well(
+    admin_client: Client, viewer_client: Client, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis.set(b"a\xff", 1)
+    sentence = "While the shards were read, slots moved between them (5)."
+    monkeypatch.setattr(SlotWatch, "what_moved", lambda watch: sentence)
+    admin_client.post(reverse("backups_start", args=["test"]), {"kind": "pull"}, **HTMX)
+    job = Job.objects.get()
+    job_worker.run_job(job.pk)
+    url = reverse("job", args=[job.pk])
+    assert f"It is not whole. {sentence}" in admin_client.get(url).content.decode()
+    assert viewer_client.get(url).status_code == 404
+    verified = admin_client.post(reverse("backup_verify", args=["test", Backup.objects.get().pk]))
+    job_worker.run_job(Job.objects.get(kind="verify_backup").pk)
+    assert sentence in admin_client.get(verified["Location"]).content.decode()
 
 
 def test_checks_come_beside_the_page_for_admins_alone(

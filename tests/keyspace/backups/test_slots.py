@@ -191,6 +191,8 @@ def test_a_torn_one_is_told_and_counts_as_no_backup(
     schedule.refresh_from_db()
     assert backup.torn in schedule.last_problem
     monkeypatch.undo()
+    assert backup.job is not None
+    assert backup.job.result["torn"] == backup.torn
     checked = run_again(backup, connection)
     assert (checked.state, checked.torn) == ("torn", backup.torn)
 

@@ -9,7 +9,7 @@ from redis.client import Pipeline
 from keyspace import audit, values
 from keyspace.access import Permission, performs
 from keyspace.errors import BadInput, Conflict, Denied, NotFound, explain
-from keyspace.images import Image, Weight, preview_key, read_kind, take_image, weigh
+from keyspace.images import Image, Weight, is_dumped, preview_key, read_kind, take_image, weigh
 from keyspace.parts import take_part
 from keyspace.pending import WayBack, way_back
 from keyspace.servers import Connection
@@ -87,8 +87,9 @@ def open_edit(connection: Connection, name: bytes, *, edit: Edit, reveal: str | 
         subject = edit.read_subject(pipe, name)
     if edit.element and subject.value is None and not subject.shape:
         raise NotFound("It is gone meanwhile: it expired or was deleted.", "Reload the key.")
-    small = weigh(connection, connection.redis, name, kind).fits_edit
-    return Opened(kind, subject, subject.digest(kind), hidden, small or edit.has_part())
+    whole = weigh(connection, connection.redis, name, kind).fits_edit
+    undoable = is_dumped(connection.redis, name) if whole else edit.has_part()
+    return Opened(kind, subject, subject.digest(kind), hidden, undoable)
 
 
 def _check_type(pipe: redis.Redis, name: bytes, kind: str) -> None:

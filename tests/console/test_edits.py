@@ -18,6 +18,7 @@ from keyspace import images
 from keyspace.encoding import key_id
 from keyspace.models import AuditEntry, Server, TrashEntry
 from keyspace.ttl import Expiry
+from tests.people import sign_in
 from tests.shared_servers import shared_server
 
 pytestmark = pytest.mark.django_db
@@ -520,3 +521,13 @@ def test_every_dialog_of_every_edit_opens(operator_client, redis):
         assert answer.status_code == 200 and 'name="seen"' in page_of(answer), slug
         page = operator_client.get(reverse("key", args=["test", 0, THEIRS]))
         assert page.status_code == 200, slug
+
+
+def test_where_the_server_does_not_dump_the_dialog_says_before_that_there_is_no_undo(
+    new_server, make_server, make_person
+):
+    running = new_server(acl=["narrow on >pw ~* +@all -dump"])
+    running.client().set(NAME, "v")
+    make_server(running, username="narrow", password="pw")
+    client = sign_in(make_person("ana", "operator"))
+    assert "there will be no Undo" in page_of(client.get(place("key_edit", "string-set")))

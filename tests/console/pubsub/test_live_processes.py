@@ -86,6 +86,8 @@ def _database() -> str:
     facts = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{facts['NAME']}"
+    if facts["HOST"].startswith("/"):  # the directory of a socket
+        return f"postgres://{facts['USER']}@/{facts['HOST']}/{facts['NAME']}"
     return f"postgres://{facts['USER']}:{facts['PASSWORD']}@{facts['HOST']}:{facts['PORT'] or 5432}/{facts['NAME']}"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
-from keyspace.backups import making, slots, store
+from keyspace.backups import making, saving, slots, store
 from keyspace.backups.sources import find_nodes
 from keyspace.errors import Conflict, Unavailable
 from keyspace.models import Backup, Job, Schedule
@@ -107,6 +107,46 @@ def test_a_slot_that_moves_there_and_back_is_noticed(
     after_the_first_shard(monkeypatch, move)
     backup = run(making.begin_backup(connection, "pull"))
     assert (backup.state, "moved from one to another and back" in backup.torn) == ("torn", True)
+
+
+def test_slots_that_move_in_one_piece_are_noticed_too(
+    cluster: RunningCluster, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Valkey 9 does it."""
+    there = owner(cluster)
+    other = next(node for node in cluster.nodes if node is not there)
+    name = other.client().execute_command("CLUSTER", "MYID")
+
+    def move() -> None:
+        there.client().execute_command("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", SLOT, SLOT + 2, "NODE", name)
+        wait_until(lambda: slots.layout_of(connection).owners[SLOT] == name.decode(), "the move")  # type: ignore[union-attr]
+        wait_until(lambda: not slots.layout_of(connection).moving, "its end")  # type: ignore[union-attr]
+
+    after_the_first_shard(monkeypatch, move)
+    backup = run(making.begin_backup(connection, "snapshot"))
+    assert (backup.state, backup.torn) == ("saved", "")  # nothing moved yet
+    backup = run(making.begin_backup(connection, "export"))
+    assert (backup.state, f"({SLOT}–{SLOT + 2})" in backup.torn) == ("torn", True)
+
+
+def test_a_snapshot_of_a_cluster_is_not_whole_either(
+    cluster: RunningCluster, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = owner(cluster)
+    other = next(node for node in cluster.nodes if node is not there)
+    save, done = saving._SAVES["snapshot"], []
+
+    def then(*given: Any) -> Any:
+        saved = save(*given)
+        done.append(saved)
+        if len(done) == 1:
+            cluster.move_slot(SLOT, there, other)
+        return saved
+
+    monkeypatch.setitem(saving._SAVES, "snapshot", then)
+    backup = run(making.begin_backup(connection, "snapshot"))
+    assert (backup.state, len(backup.parts), f"({SLOT})" in backup.torn) == ("torn", 2, True)
+    assert not backup.usable
 
 
 def test_that_a_slot_is_still_moving_at_the_end_is_noticed(

@@ -83,6 +83,26 @@ def test_every_byte_value_makes_an_address_that_opens(viewer_client, redis):
     assert to_text(name)
 
 
+def test_a_name_without_anything_to_see_is_shown_all_the_same(viewer_client, redis):
+    redis.mset({b"": 1, b" ": 1})
+    page = viewer_client.get(keys_url(view="list")).content.decode()
+    assert ">&quot;&quot;</span>" in page and r">\x20</span>" in page
+    for name, shown in ((b"", '""'), (b" ", r"\x20")):
+        heading = viewer_client.get(key_url(name)).content.decode().partition("<h1")[2]
+        assert shown in heading.partition("<button")[0]
+
+
+def test_what_finds_nothing_says_what_to_try(viewer_client, operator_client, redis):
+    empty = [one.get(keys_url(view="list")).content.decode() for one in (viewer_client, operator_client)]
+    assert all("This db holds no keys." in page for page in empty)
+    assert ["New key makes the first one" in page for page in empty] == [False, True]
+    redis.set("session:1", 1)
+    none = viewer_client.get(keys_url(match="ses")).content.decode()
+    assert "No key matches." not in none
+    none = viewer_client.get(keys_url(match="cart:*")).content.decode()
+    assert "No key matches." in none and "<code>*text*</code>" in none
+
+
 def test_a_long_search_goes_on_by_itself_in_steps(viewer_client, redis, monkeypatch):
     monkeypatch.setattr("keyspace.keys.BUDGET_MS", 0)
     redis.mset({f"k:{n}": 1 for n in range(5000)})

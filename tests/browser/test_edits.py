@@ -234,6 +234,34 @@ def test_a_new_key_opens_and_a_rename_follows_it(console, signed_in, operator, r
     assert redis.keys("*") == [b"made:1"]
 
 
+def test_a_new_key_and_a_copy_are_taken_back(console, signed_in, operator, redis):
+    redis.set("doc", "{}")
+    page = signed_in(operator)
+    open_key(console, page, b"doc")
+    page.locator(".key-head summary").click()
+    page.get_by_role("button", name="Copy…").click()
+    page.get_by_label("Name of the copy").fill("doc:copy")
+    save(page)
+    expect(page.locator("h1", has_text="doc:copy")).to_be_visible()
+    take_back(page, "Copied to doc:copy")
+    expect(page.locator("#toasts")).to_contain_text("Deleted doc:copy again")
+    expect(page.locator("#_pane")).to_contain_text("There is no key doc:copy here")
+    assert redis.keys("*") == [b"doc"]
+    page.goto(console.url(f"{KEYS}?view=list"))
+    page.get_by_role("button", name="New key").click()
+    page.locator("#dialog .cm-content").wait_for()
+    page.get_by_label("Name", exact=True).fill("made:1")
+    page.locator("#dialog .cm-content").fill("v")
+    save(page)
+    expect(page.locator("h1", has_text="made:1")).to_be_visible()
+    take_back(page, "Created made:1")
+    expect(page.locator("#toasts")).to_contain_text("Deleted made:1 again")
+    expect(page.locator("#_pane")).to_contain_text("There is no key made:1 here")
+    take_back(page, "Deleted made:1 again")
+    expect(page.locator("#_value_page")).to_be_visible()
+    assert redis.get("made:1") == b"v"
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_dialogs_fit_390_pixels(console, signed_in, operator, redis, theme):
     redis.set("doc", DOC)

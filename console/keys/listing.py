@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from console.keys.query import Query
 from keyspace.counts import Count, Folder, get_count
-from keyspace.errors import BadInput, NotFound, Problem
+from keyspace.errors import BadInput, NotFound, Problem, explain
 from keyspace.keys import PAGE, Row, Step, describe_keys, find_key, scan_keys
 from keyspace.servers import Connection
 
@@ -15,13 +15,14 @@ FOLDERS = 200
 class Found:
     """Rows of one step of a scan. `have` rows were shown since the person last asked for more.
 
-    `goes_on` when the page should ask for the next step by itself.
+    `goes_on` when the page should ask for the next step by itself; `refused` where the server does not let our user look for keys.
     """
 
     rows: list[Row]
     step: Step
     have: int
     problems: list[Problem] = field(default_factory=list)
+    refused: bool = False
 
     @property
     def goes_on(self) -> bool:
@@ -78,7 +79,13 @@ def find_exact(connection: Connection, query: Query) -> Row | None:
 
 
 def read_rows(connection: Connection, query: Query, *, cursor: str | None = None, have: int = 0) -> Found:
-    step = scan_keys(connection, filter=query.filter, cursor=cursor, want=max(1, PAGE - have))
+    try:
+        step = scan_keys(connection, filter=query.filter, cursor=cursor, want=max(1, PAGE - have))
+    except Exception as error:
+        problem = explain(error)
+        if isinstance(error, Problem) or problem.status != 403:
+            raise
+        return Found([], Step([], None, 0, None, 0.0), have, [problem], refused=True)
     rows, problems = describe_keys(connection, names=step.names)
     return Found(rows, step, have + len(rows), problems)
 

@@ -146,6 +146,21 @@ def test_one_denied_command_leaves_the_rest_of_the_page(broken):
     assert "value of the field" in key.content.decode() and "not allowed" in key.content.decode()
 
 
+def test_where_scan_is_denied_a_key_is_found_by_its_exact_name(broken):
+    running, client = broken(
+        acl=["narrow on >pw ~* +@all -scan"], user={"username": "narrow", "password": "pw"}
+    )
+    running.client().set(b"app:\xff", "v")
+    url, address = reverse("keys", args=["shaky", 0]), reverse("key", args=["shaky", 0, b"app:\xff"])
+    for query in ("", "?match=app:*", "?view=list", "?match=gone"):
+        page = client.get(url + query)
+        assert page.status_code == 200 and "+scan is missing" in page.content.decode(), query
+    found = client.get(url + "?match=app:%5Cxff").content.decode()
+    assert address in found and "Names that contain it" not in found
+    assert client.get(address).status_code == 200
+    assert client.get(reverse("keys_rows", args=["shaky", 0]) + "?view=list").status_code == 200
+
+
 def test_a_denied_reading_says_which_rule_is_missing_and_keeps_the_header(broken):
     running, client = broken(
         acl=["narrow on >pw ~* +@all -hscan"], user={"username": "narrow", "password": "pw"}

@@ -7,8 +7,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from keyspace import job_worker
+from keyspace import job_worker, jobs
+from keyspace.bulk.deleting import DeleteIntoTrash
 from keyspace.encoding import key_id
+from keyspace.errors import Conflict
 from keyspace.models import Grant, Job, Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,6 +62,35 @@ def test_a_delete_is_taken_back_from_its_report(admin_client: Client, redis: Any
     back = Job.objects.get(kind="put_back")
     job_worker.run_job(back.pk)
     assert "Put back" in admin_client.get(answer.url).content.decode() and redis.dbsize() == 32
+
+
+@pytest.mark.parametrize("state", ["cancelled", "interrupted", "failed"])
+def test_a_delete_that_ended_half_way_says_what_it_did_and_is_taken_back(
+    admin_client: Client, redis: Any, monkeypatch: Any, state: str
+) -> None:
+    fill(redis)
+    endings = {
+        "cancelled": jobs.Cancelled(),
+        "interrupted": jobs.Interrupted("away"),
+        "failed": Conflict("no"),
+    }
+
+    def half_way(deleting: Any, wire: Any, names: Any, tally: Any) -> None:
+        real(deleting, wire, names[:10], tally)
+        raise endings[state]
+
+    real = DeleteIntoTrash.apply
+    monkeypatch.setattr(DeleteIntoTrash, "apply", half_way)
+    admin_client.post(address(look(admin_client)), {"do": "delete", "trash": "on", "rate": "0"})
+    run = Job.objects.get(kind="run_bulk")
+    job_worker.run_job(run.pk)
+    run.refresh_from_db()
+    report = admin_client.get(reverse("job", args=[run.pk])).content.decode()
+    undo = reverse("bulk_put_back", args=["test", 0, run.pk])
+    assert run.state == state and "Deleted" in report and undo in report and "Go on" in report
+    admin_client.post(undo)
+    job_worker.run_job(Job.objects.get(kind="put_back").pk)
+    assert redis.dbsize() == 32
 
 
 def test_while_it_looks_the_page_asks_again(admin_client: Client, redis: Any) -> None:

@@ -235,6 +235,8 @@ def test_bad_lines_are_told_by_number_and_the_rest_goes_on(redis: Any, connectio
     admin = connection_as("admin")
     lines = exported(admin, "lines").splitlines(keepends=True)
     redis.flushall()
+    # Each server has an order of its own; a key of several lines comes last, where none of them is replaced.
+    lines[1:-1] = sorted(lines[1:-1], key=lambda line: json.loads(line)["type"] == "stream")
     lines[2] = b"{not json\n"
     lines[3] = (
         json.dumps({"db": 0, "name": "e:w", "type": "set", "expires": None, "value": [1]}).encode() + b"\n"

@@ -1,6 +1,6 @@
 """Every page with long and odd rows in it: named for a screen reader, readable in both themes, no wider than a phone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -160,15 +160,31 @@ def pages_of(work: Work) -> Iterator[str]:
 def test_every_page_is_named_readable_and_no_wider_than_a_phone(
     signed_in: Any, console: Any, admin: Any, work: Work
 ) -> None:
-    page: Page = signed_in(admin)
     assert TrashEntry.objects.count() == 3
-    wrong: list[str] = []
-    for address in [*pages_of_the_console(), *pages_of_the_server(), *pages_of(work)]:
-        page.goto(console.url(address))
-        page.evaluate("document.fonts.ready.then(() => true)")
-        for width, theme in ((1440, "light"), (1440, "dark"), (390, "light")):
-            page.set_viewport_size({"width": width, "height": 860})
-            page.emulate_media(color_scheme=theme)
-            found = page.evaluate(FAULTS, {"width": width, "theme": theme})
-            wrong += [f"{address} at {width} px, {theme}: {fault}" for fault in found]
+    page: Page = signed_in(admin)
+    ways = ((1440, "light"), (1440, "dark"), (390, "light"))
+    addresses = [*pages_of_the_console(), *pages_of_the_server(), *pages_of(work)]
+    wrong = [fault for address in addresses for fault in faults(page, console.url(address), ways)]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.timeout(400)
+def test_what_a_viewer_is_shown_is_so_as_well(signed_in: Any, console: Any, viewer: Any, work: Work) -> None:
+    page: Page = signed_in(viewer)
+    manages = ("/change/", "/schedule/", "/bulk/", "/import/")
+    addresses = [each for each in pages_of_the_server() if not any(part in each for part in manages)]
+    wrong = [fault for address in addresses for fault in faults(page, console.url(address), ((390, "dark"),))]
+    assert not wrong, "\n".join(wrong)
+
+
+def faults(page: Page, url: str, ways: Iterable[tuple[int, str]]) -> list[str]:
+    """What is wrong with one page, seen in all these widths and themes."""
+    page.goto(url)
+    page.evaluate("document.fonts.ready.then(() => true)")
+    found = []
+    for width, theme in ways:
+        page.set_viewport_size({"width": width, "height": 860})
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        here = page.evaluate(FAULTS, {"width": width, "theme": theme})
+        found += [f"{url} at {width} px, {theme}: {fault}" for fault in here]
+    return found

@@ -128,6 +128,7 @@ TABLE: tuple[tuple[type[BaseException], str, int, str, str], ...] = (
 
 # What redis-py puts before an error in a pipeline. It holds the command's arguments, values among them: never shown.
 _IN_PIPELINE = re.compile(r"^Command # \d+ .* of pipeline caused error: ", re.DOTALL)
+_UNKNOWN = re.compile(r"unknown command [`'\"]?([A-Za-z.|]+)")
 
 
 def explain(error: BaseException) -> Problem:
@@ -147,6 +148,12 @@ def explain(error: BaseException) -> Problem:
     return Problem(
         "Something went wrong inside the console.", "It was logged with the request id; try again."
     )
+
+
+def refusal(error: BaseException) -> str:
+    """What the server said of one key of many; without the arguments of a command it does not know, which may be values."""
+    unknown = _UNKNOWN.search(str(error))
+    return f"the server does not know the command {unknown[1]}" if unknown else str(error)
 
 
 def _begins(message: str, beginning: str) -> bool:

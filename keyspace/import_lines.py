@@ -17,6 +17,7 @@ from keyspace.backups.restore_way import WayBack
 from keyspace.backups.typed import NotTyped, TypedPiece, read_typed, unpack
 from keyspace.backups.typed_writing import write_commands
 from keyspace.bulk.watched import execute, in_halves
+from keyspace.errors import refusal
 from keyspace.importing import digest_of
 from keyspace.servers import Client
 from keyspace.wire import Command, Wire
@@ -129,7 +130,7 @@ class LineWriter:
         except redis.ResponseError as error:
             if len(new) > 1:
                 return False
-            self._fail(new[0], str(error))
+            self._fail(new[0], refusal(error))
             return True
         if answers is None:
             return False
@@ -146,7 +147,7 @@ class LineWriter:
     def _note(self, written: list[tuple[_Small, bytes | None, list[Any]]]) -> None:
         made = []
         for each, now, answers in written:
-            problem = next((str(answer) for answer in answers if isinstance(answer, Exception)), None)
+            problem = next((refusal(answer) for answer in answers if isinstance(answer, Exception)), None)
             if problem is not None:
                 self._fail(each, problem)
                 continue

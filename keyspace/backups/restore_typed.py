@@ -9,6 +9,7 @@ import redis
 
 from keyspace.backups.typed import Command, TypedPiece
 from keyspace.backups.typed_writing import write_commands
+from keyspace.errors import refusal
 from keyspace.wire import Wire
 
 _XSETID_WORDS = 3
@@ -79,4 +80,4 @@ def _transaction(wire: Wire, commands: list[Command], name: bytes, expires: int)
 
 
 def _first_problem(replies: list[Any]) -> str | None:
-    return next((str(reply) for reply in replies if isinstance(reply, Exception)), None)
+    return next((refusal(reply) for reply in replies if isinstance(reply, Exception)), None)

@@ -17,6 +17,7 @@ _PROBE = b"keyspace-console:probe:{%s}"
 """In the slot of the key itself, so that a node of a cluster answers for it."""
 _MODULE = 10
 """Bytes at the beginning of a module's payload that name the module."""
+NO_FIELD_TTLS = "fields of it have TTLs, which this server does not know"
 Typed = Callable[[Dump], Iterable[TypedPiece]]
 
 
@@ -59,7 +60,19 @@ class Fit:
         why = str(answer)
         if "Bad data format" not in why and "DUMP payload" not in why:
             return "", ""
-        return ("readable" if any(True for _ in self.typed(dump)) else "no"), why[:200]
+        return self._by_readable_form(dump, why[:200])
+
+    def _by_readable_form(self, dump: Dump, why: str) -> tuple[str, str]:
+        verdict = "no"
+        for piece in self.typed(dump):
+            verdict = "readable"
+            if piece.type != "hash":
+                break
+            if any(len(row) > 2 for row in piece.piece["value"]):
+                known = self.wire.call_many([("COMMAND", "INFO", "HPEXPIREAT")])[0]
+                unknown = isinstance(known, list) and not any(known)
+                return ("no", NO_FIELD_TTLS) if unknown else (verdict, why)
+        return verdict, why
 
     def as_dict(self) -> dict[str, Any]:
         return {"counts": self.counts, "examples": self.examples}

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from keyspace.backups import store
 from keyspace.backups.slots import SlotWatch
 from keyspace.models import AuditEntry, Backup, Server, TrashEntry
+from tests.shared_servers import shared_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,6 +32,14 @@ def test_back_up_list_verify_restore(server_row: Server, redis: Any) -> None:
     assert "restored 1" in say("restore", str(backup.pk)[:8], "--to", "test", "--for-good")
     assert redis.get("a") == b"1"
     assert AuditEntry.objects.filter(person="shell", operation="restore_backup").count() == 2
+
+
+def test_keys_that_nobody_counted_are_not_called_none(make_server: Any, server_row: Server) -> None:
+    running = shared_server("redis8")
+    with running.client() as client:
+        client.set("a", 1)
+    make_server(running, "newer")
+    assert "Whole, not verifiable here  keys not counted" in say("backup", "newer", "--kind", "pull")
 
 
 def test_one_that_is_not_whole_is_no_success(

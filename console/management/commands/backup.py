@@ -25,9 +25,8 @@ class Command(BaseCommand):
         if backup.job is not None:
             follow_job(backup.job, self.stderr)
         backup.refresh_from_db()
-        self.stdout.write(
-            f"{backup.pk}  {backup.get_state_display()}  {backup.total_keys or 0} keys  {backup.size or 0} bytes"
-        )
+        keys = "keys not counted" if backup.total_keys is None else f"{backup.total_keys} keys"
+        self.stdout.write(f"{backup.pk}  {backup.get_state_display()}  {keys}  {backup.size or 0} bytes")
         if backup.state not in (backup.State.LOADED, backup.State.SAVED):
             self.stdout.write(backup.torn or backup.state_note)
         if backup.state == backup.State.DAMAGED:

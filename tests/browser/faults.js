@@ -1,4 +1,4 @@
-// What is wrong with a page as it stands, a line each: for test_every_page.py. Below 720 px what scrolls sideways counts as well.
+// What is wrong with a page as it stands, a line each: for test_every_page.py.
 async ({ width, theme }) => {
   const narrow = width < 720;
   // The wish for a theme or a width arrives some frames later.
@@ -32,13 +32,11 @@ async ({ width, theme }) => {
     }
   }
 
-  if (narrow) {
-    if (document.documentElement.scrollWidth > innerWidth) faults.push(`the page is ${document.documentElement.scrollWidth} px wide`);
-    const may = ".nav, .tabs, .segmented, pre.hex, .cm-scroller"; // a row of links, or a dump that has its columns
-    for (const element of all("main, main *")) {
-      const scrolls = /auto|scroll/.test(getComputedStyle(element).overflowX) && !element.matches(may);
-      if (scrolls && element.scrollWidth > element.clientWidth + 1) say("scrolls sideways", element, `${element.scrollWidth} px`);
-    }
+  if (document.documentElement.scrollWidth > innerWidth) faults.push(`the page is ${document.documentElement.scrollWidth} px wide`);
+  const may = ".nav, .tabs, .segmented, pre.hex, .cm-scroller"; // a row of links, or a dump that has its columns
+  for (const element of all("main, main *")) {
+    const scrolls = /auto|scroll/.test(getComputedStyle(element).overflowX) && !element.matches(may);
+    if (scrolls && element.scrollWidth > element.clientWidth + 1) say("scrolls sideways", element, `${element.scrollWidth} px`);
   }
 
   const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });

@@ -131,7 +131,8 @@ class _Importing:
             reader, scratch = ArchiveReader(source, size=params["size"]), LazyScratch(stack)
             self.header = reader.header
             db, target = self.connection.db, Target(self.connection)
-            typed, alike = partial(scratch.typed, db), Likeness(Source(iter(()), scratch.typed), target).alike
+            typed = partial(scratch.typed, db)
+            alike = Likeness(Source(iter(()), scratch.typed, scratch.holding), target).alike
             pipeline = Pipeline(
                 wire, self.policy, self.report, typed, back=self.back, alike=partial(alike, db, db)
             )

@@ -14,6 +14,7 @@ from keyspace.backups.typed_writing import write_commands
 MOST_BAD = 1000
 _ORDERED = ("string", "list", "stream", "ReJSON-RL")
 _SUM = 1 << 128
+_encode = json.JSONEncoder(sort_keys=True).encode
 
 
 @dataclass
@@ -130,7 +131,7 @@ def digest_of(kind: str, pieces: Iterable[Piece]) -> str:
         for element in value if isinstance(value, list) else [value]:
             if kind == "zset":
                 element = [element[0], plain_score(element[1])]
-            packed = json.dumps(element, sort_keys=True).encode()
+            packed = _encode(element).encode()
             if kind in _ORDERED:
                 chain.update(len(packed).to_bytes(8, "big") + packed)
             else:

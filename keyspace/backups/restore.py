@@ -3,7 +3,7 @@
 `restore_pages` is the engine for all of it: a dry run, a restore, a copy. It holds one page. Doing the same again does no harm.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -89,7 +89,8 @@ def _count(pipeline: Pipeline, alive: list[Dump], policy: Policy, report: Report
 def restore_pages(
     target: Callable[[int], Client], pages: Iterable[tuple[int, list[Dump]]], policy: Policy, *, progress: Callable[[Report], None],
     back: Callable[[int], WayBack] | None = None, fallback: Callable[[int, Dump], Iterable[TypedPiece]] | None = None,
-    alike: Callable[[int, int, Dump], bool] | None = None, look: Callable[[int, Wire, list[Dump]], None] | None = None,
+    alike: Callable[[int, int, list[tuple[Dump, Dump]]], Collection[bytes]] | None = None,
+    look: Callable[[int, Wire, list[Dump]], None] | None = None,
     dry: bool = False, to_db: int | None = None, report: Report | None = None,
 ) -> Report:  # fmt: skip
     """Put pages of (db, keys) into the dbs of a server (`to_db`: all into that one). `progress` is called after each batch.

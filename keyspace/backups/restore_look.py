@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -11,8 +11,8 @@ from keyspace.backups.dumps import Dump, questions, receive_answers, same_value,
 from keyspace.backups.restore_report import Policy
 from keyspace.wire import Wire, pack
 
-Alike = Callable[[Dump], bool]
-"""Whether the target holds the same value as this key of the backup, however either stores it."""
+Alike = Callable[[list[tuple[Dump, Dump]]], Collection[bytes]]
+"""(a key of the backup, what the target has): the names of those which hold the same value, however either side stores it."""
 _SAME_MS = 1000
 _MEMORY_USAGE = b"*3\r\n$6\r\nMEMORY\r\n$5\r\nUSAGE\r\n$%d\r\n%b\r\n"
 """Written by hand: packing is much of what a million keys cost us."""
@@ -54,10 +54,11 @@ class Looker:
         ]
         idle = replies[len(page) :] or [None] * len(page)
         olds = self._read(list(itertools.compress(names, readable)))
-        return [
+        found = [
             Found(dump, "new") if size is None else self._find(dump, may, olds.get(dump.name), still)
             for dump, size, may, still in zip(page, replies, readable, idle, strict=False)
         ]
+        return self._settle_doubts(found) if self._alike is not None else found
 
     def _find(self, dump: Dump, readable: bool, old: Dump | None, idle: Any) -> Found:
         if old is None and readable:
@@ -65,19 +66,28 @@ class Looker:
         newer = isinstance(idle, int) and time.time() - idle > self._policy.moment / 1000
         if old is None:
             return Found(dump, "different", large=True, newer=newer)
-        return Found(dump, "same" if self._same(dump, old) else "different", old, newer=newer)
+        same = self._same_life(dump, old) and same_value(old.payload, dump.payload)
+        return Found(dump, "same" if same else "different", old, newer=newer)
 
-    def _same(self, dump: Dump, old: Dump) -> bool:
-        """Value and TTL, give or take a second."""
+    def _same_life(self, dump: Dump, old: Dump) -> bool:
+        """The TTL, give or take a second."""
         after = self._policy.expiry(dump)
-        if (old.expires is None) != (after == 0) or abs((old.expires or 0) - after) >= _SAME_MS:
-            return False
-        if same_value(old.payload, dump.payload):
-            return True
+        return (old.expires is None) == (after == 0) and abs((old.expires or 0) - after) < _SAME_MS
+
+    def _settle_doubts(self, found: list[Found]) -> list[Found]:
+        """What is stored otherwise may be the same value."""
+        doubts = [
+            (each.dump, each.old) for each in found
+            if each.kind == "different" and each.old is not None and self._in_doubt(each.dump, each.old)
+        ]  # fmt: skip
+        if not doubts or self._alike is None:
+            return found
+        names = self._alike(doubts)
+        return [each._replace(kind="same") if each.dump.name in names else each for each in found]
+
+    def _in_doubt(self, dump: Dump, old: Dump) -> bool:
         kinds = type_of_payload(old.payload), type_of_payload(dump.payload)
-        if self._alike is None or kinds[0] != kinds[1] or (_plain(old) and _plain(dump)):
-            return False
-        return self._alike(dump)
+        return kinds[0] == kinds[1] and not (_plain(old) and _plain(dump)) and self._same_life(dump, old)
 
     def _read(self, names: list[bytes]) -> dict[bytes, Dump]:
         if not names:

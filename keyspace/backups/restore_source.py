@@ -19,6 +19,7 @@ from keyspace.encoding import from_key_id
 from keyspace.globs import compile_glob, escape_glob
 from keyspace.models import Backup
 from keyspace.servers import Client
+from keyspace.wire import read_many
 
 Pages = Iterator[tuple[int, list[Dump]]]
 
@@ -63,6 +64,8 @@ class Source:
 
     pages: Pages
     typed: Callable[[int, Dump], Iterable[TypedPiece]]
+    holding: Callable[[int, list[Dump]], Client | None]
+    """A client of a db that holds these keys (those that a server here reads), until the next of either is asked for."""
     libraries: Libraries = Libraries()
 
 
@@ -76,12 +79,13 @@ def source_of(
         if name.endswith(".ksarch"):
             lazily, dumps = LazyScratch(stack), list[bytes]()
             libraries = Libraries(lambda: next(iter(dumps), b""), lambda: lazily.libraries(dumps[0]))
-            yield Source(_archive_pages(backup, wanted, dumps), lazily.typed, libraries)
+            yield Source(_archive_pages(backup, wanted, dumps), lazily.typed, lazily.holding, libraries)
             return
         client = stack.enter_context(reading(backup, progress))
         yield Source(
             _server_pages(client, wanted),
             lambda db, dump: _typed(client(db), db, dump),
+            lambda db, dumps: client(db),
             Libraries(lambda: _dump_functions(client(0)), lambda: read_libraries(client(0))),
         )
 
@@ -153,6 +157,15 @@ class LazyScratch:
         except (redis.ResponseError, NotReadable):
             return []
         return _typed(client, db, dump)
+
+    def holding(self, db: int, dumps: list[Dump]) -> Client | None:
+        try:
+            client = self._reader_of(dumps[0].payload)
+            client.flushdb()
+        except (redis.ResponseError, NotReadable):
+            return None
+        read_many(client, [("RESTORE", dump.name, 0, dump.payload, "REPLACE") for dump in dumps])
+        return client
 
     def libraries(self, dump: bytes) -> list[Library] | None:
         """What a dump of function libraries holds; None where no server here reads it."""

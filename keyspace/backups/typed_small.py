@@ -18,15 +18,20 @@ _PACKED = ("listpack", "ziplist", "intset")
 
 def read_small(client: Client, page: list[Head]) -> dict[bytes, Piece]:
     """name -> piece of those keys that are small and whole in it; the others are left to `typed.read_typed`."""
-    heads = [head for head in page if head.type == "string" or head.encoding in _PACKED]
-    asked = [(head, *_WAYS[head.type]) for head in heads if head.type in _WAYS]
+    small = {head.name: head.type for head in page if head.type == "string" or head.encoding in _PACKED}
+    return read_whole(client, small)
+
+
+def read_whole(client: Client, kinds: dict[bytes, str]) -> dict[bytes, Piece]:
+    """name -> piece of those keys that are whole in one bounded answer, and still of that type."""
+    asked = [(name, *_WAYS[kind]) for name, kind in kinds.items() if kind in _WAYS]
     if not asked:
         return {}
     with open_wire(client) as wire:
-        replies = wire.call_many([command(head.name) for head, command, _ in asked])
+        replies = wire.call_many([command(name) for name, command, _ in asked])
     pieces = {
-        head.name: value(reply)
-        for (head, _, value), reply in zip(asked, replies, strict=True)
+        name: value(reply)
+        for (name, _, value), reply in zip(asked, replies, strict=True)
         if not isinstance(reply, Exception)  # it is of another type by now
     }
     return {name: {"value": value} for name, value in pieces.items() if value is not None}

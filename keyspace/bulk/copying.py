@@ -5,6 +5,7 @@ still for them. Doing it again does no harm.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -98,7 +99,7 @@ class Copier:
         self.target = Target(target)
         self._policy = Policy(run.params["copy"]["existing"])
         self._ends = reader_of_ends(source)
-        self._alike = Likeness(Source(iter(()), self._typed), self.target)
+        self._alike = Likeness(Source(iter(()), self._typed, lambda db, dumps: client), self.target)
 
     @property
     def target_client(self) -> Client:
@@ -164,7 +165,7 @@ class Copier:
         db = self._to.db
         return Pipeline(
             there, self._policy, report, lambda dump: self._typed(self._source.db, dump), back=back.at(db) if back else None,
-            alike=lambda dump: self._alike.alike(self._source.db, db, dump),
+            alike=partial(self._alike.alike, self._source.db, db),
         )  # fmt: skip
 
     def _typed(self, db: int, dump: Dump) -> Iterator[TypedPiece]:

@@ -74,8 +74,6 @@ def foresee_functions(target: Target, libraries: Libraries, *, emptied: bool) ->
     there = set() if emptied else {name for client in target.primaries() for name in library_names(client)}
     new = [library.name[:80] for library in code if library.name not in there]
     left = [library.name[:80] for library in code if library.name in there]
-    return " ".join(
-        f"Function libraries that {words}: {', '.join(names)}."
-        for words, names in (("are restored as well", new), ("are there, and stay as they are", left))
-        if names
-    )
+    told = [f"Function libraries that would be restored: {', '.join(new)}."] if new else []
+    told += [f"Function libraries that are there already, and left alone: {', '.join(left)}."] if left else []
+    return " ".join(told)

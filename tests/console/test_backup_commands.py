@@ -58,7 +58,7 @@ def test_function_libraries_are_told_of(server_row: Server, redis: Any) -> None:
     say("backup", "test", "--kind", "readable")
     backup = str(Backup.objects.get().pk)
     redis.function_flush()
-    assert "restored as well: lib." in say("restore", backup, "--to", "test")
+    assert "would be restored: lib." in say("restore", backup, "--to", "test")
     assert "The function libraries were restored." in say("restore", backup, "--to", "test", "--for-good")
 
 

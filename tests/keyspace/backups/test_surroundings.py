@@ -67,8 +67,7 @@ def test_libraries_come_back_on_every_generation(
         client.function_flush()
         dry = restore(connection, backup, dry=True).result["functions"]
         assert dry in (
-            f"Function libraries that are restored as well: {names}."
-            for names in ("odd, large", "large, odd")
+            f"Function libraries that would be restored: {names}." for names in ("odd, large", "large, odd")
         )
         assert client.function_list() == []
         assert restore(connection, backup).result["functions"] == RESTORED
@@ -117,7 +116,7 @@ def test_no_library_that_is_there_is_overwritten(
     redis.function_flush()
     redis.function_load(library("one", 9))
     assert restore(connection, backup, dry=True).result["functions"] == (
-        "Function libraries that are restored as well: two. Function libraries that are there, and stay as they are: one."
+        "Function libraries that would be restored: two. Function libraries that are there already, and left alone: one."
     )
     told = restore(connection, backup, existing="overwrite").result["functions"]
     assert "one: Library 'one' already exists" in told and "The other 1 is there" in told
@@ -143,7 +142,7 @@ def test_a_library_that_no_server_here_takes_is_restored_from_its_line(
         assert "too_old" in backup.state_note
         client.function_flush()
         client.flushall()
-        assert restore(connection, backup, dry=True).result["functions"].endswith("restored as well: picky.")
+        assert restore(connection, backup, dry=True).result["functions"].endswith("would be restored: picky.")
         assert restore(connection, backup).result["functions"] == RESTORED
         assert (client.get("a"), client.fcall("picky_f", 0)) == (b"1", 1)
         elsewhere = connection_as("admin", server=make_server(shared_server("valkey9"), "to"))

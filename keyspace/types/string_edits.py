@@ -25,14 +25,20 @@ MAX_BITS = 8 * 1024 * 1024 * 8
 """Bits that one edit sets or clears."""
 
 
-def read_string(pipe: redis.Redis, name: bytes) -> Subject:
-    """The whole of it up to WHOLE bytes, else its length and both ends. Raises TooLarge beyond LARGEST."""
+def _read_length(pipe: redis.Redis, name: bytes) -> int:
+    """Raises TooLarge beyond LARGEST."""
     length: int = pipe.execute_command("STRLEN", name)
     if length > LARGEST:
         raise TooLarge(
             f"This string has {figures(length)} bytes and can only be read here.",
             f"Up to {figures(LARGEST)} bytes can be changed.",
         )
+    return length
+
+
+def read_string(pipe: redis.Redis, name: bytes) -> Subject:
+    """The whole of it up to WHOLE bytes, else its length and both ends. Raises TooLarge beyond LARGEST."""
+    length = _read_length(pipe, name)
     if length <= WHOLE:
         return Subject(pipe.execute_command("GET", name))
     ends = [pipe.execute_command("GETRANGE", name, *at) for at in ((0, _ENDS - 1), (-_ENDS, -1))]
@@ -76,6 +82,10 @@ class UploadString(FileEdit):
 class AppendString(ValueEdit):
     slug, label, icon, act, done, guarded = "string-append", "Append", "plus", "Append", "Appended to", False
 
+    def read_subject(self, pipe: redis.Redis, name: bytes) -> Subject:
+        _read_length(pipe, name)
+        return Subject(None)
+
     def apply(self, pipe: Pipeline, name: bytes) -> None:
         pipe.execute_command("APPEND", name, self.new_bytes())
 
@@ -113,6 +123,7 @@ class SetBits(Edit):
 
     def read_subject(self, pipe: redis.Redis, name: bytes) -> Subject:
         """The bytes at both ends of the range: they have bits that stay."""
+        _read_length(pipe, name)
         if not self.is_bound or not self.is_valid():
             return Subject(None)
         self._ends = [

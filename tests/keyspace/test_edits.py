@@ -377,10 +377,11 @@ def test_what_the_server_refuses_is_a_sentence_and_leaves_nothing_in_the_trash(c
     assert not TrashEntry.objects.exists()
 
 
-def test_a_string_that_is_too_large_is_read_only_and_says_so(connection_as, redis):
+@pytest.mark.parametrize("slug", ["string-set", "string-append", "string-bits"])
+def test_a_string_that_is_too_large_is_read_only_and_says_so(connection_as, redis, slug):
     redis.setrange(NAME, 64 * 1024 * 1024, "x")
     with pytest.raises(TooLarge, match="can only be read"):
-        opened(connection_as("operator"), "string-set")
+        opened(connection_as("operator"), slug)
 
 
 UPLOADS = [

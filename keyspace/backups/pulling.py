@@ -52,9 +52,7 @@ def _pull_node(run: Run, backup: Backup, node: Node, number: int) -> None:
     with open_client(node.endpoint) as client:
         info = info_of(client)
     before = sum(stored["size"] for stored in backup.files)
-    expected = _expected_size(
-        backup.server, before, int(info.get("used_memory_dataset", info.get("used_memory", 0)))
-    )
+    expected = _expected_size(backup.server, before, info)
 
     def progress(done: int, total: int | None) -> None:
         phase = f"pulling from {node.label}" if done else f"waiting for {node.label} to save"
@@ -86,9 +84,13 @@ def _note(backup: Backup, node: Node, info: dict[str, Any], pulled: Pulled, kept
             backup.server_keys[name[2:]] = backup.server_keys.get(name[2:], 0) + facts["keys"]
 
 
-def _expected_size(server: str, before: int, dataset: int) -> int:
-    """About how many bytes will come: as many as last time, else what the data take in memory."""
+def _expected_size(server: str, before: int, info: dict[str, Any]) -> int:
+    """About how many bytes will come: as many as last time while the server holds no more than twice as much, else what the data take
+    in memory."""
+    used = int(info.get("used_memory", 0))
     last = Backup.objects.filter(
         server=server, kind=Backup.Kind.PULL, size__gt=before, state__in=Backup.KEPT
     ).first()
-    return last.size or dataset if last is not None else before + dataset
+    if last is not None and last.size and used <= 2 * sum(kept.get("used_memory", 0) for kept in last.files):
+        return int(last.size)
+    return before + int(info.get("used_memory_dataset", used))

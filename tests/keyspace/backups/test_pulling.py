@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from keyspace.backups import making, pulling, store
+from keyspace.job_runs import Run
 from keyspace.jobs import cancel_job
 from keyspace.models import Backup
 from tests.keyspace.backups.test_saving import run
@@ -174,3 +175,25 @@ def test_a_shard_of_a_cluster_falls_back_on_its_own(
         [f"replica {name(replicas[0])}", f"primary {name(cluster.nodes[1])}"]
     )
     assert backup.remark.startswith(f"The replica {name(replicas[1])} was passed over: ")
+
+
+def test_how_much_will_come_goes_by_last_time_unless_the_server_has_grown(
+    new_server: Maker, make_server: Maker, connection_as: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, totals = new_server("valkey9"), []
+    connection = connection_as("admin", server=make_server(server))
+    report = Run.report
+
+    def note(told: Run, **progress: Any) -> None:
+        totals.append(progress.get("total") or 0)
+        report(told, **progress)
+
+    server.client().set("a", 1)
+    small = run(making.begin_backup(connection, "pull"))
+    monkeypatch.setattr(Run, "report", note)
+    server.client().execute_command("DEBUG", "POPULATE", 30_000)
+    large = run(making.begin_backup(connection, "pull"))
+    assert small.size < 1000 < 100_000 < max(totals) and max(totals) > large.size
+    totals.clear()
+    run(making.begin_backup(connection, "pull"))
+    assert max(totals) == large.size

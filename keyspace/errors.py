@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 
+from django.db.utils import DataError
 from redis import exceptions as redis
 
 
@@ -67,6 +68,8 @@ class Unanswered(redis.ConnectionError):
 # Exception class, beginning of the server's message, status, sentence, advice. The first row that fits is taken.
 # redis-py takes the code (WRONGPASS, MOVED) off the messages it has a class for, and leaves it on the others.
 TABLE: tuple[tuple[type[BaseException], str, int, str, str], ...] = (
+    (DataError, "", 400, "The console's database cannot keep this: a text in it is too long, or holds the character NUL.",
+     "Shorten it, or take the character out."),
     (Unanswered, "", 503, "The connection broke before the server's answer came: whether it was written is not known.",
      "Look at the key before you try again. What an edit or a deletion replaced is in the trash."),
     (redis.AuthenticationError, "HELLO must be called", 502, "The server asks for a password and none is configured.",

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.db import models
 
+from keyspace.models.fields import Sentence
+
 
 class Head(models.Func):
     """The first bytes of a key: an index over whole keys would refuse long ones, and the entry with them. The number stands in the
@@ -106,7 +108,7 @@ class AuditCheck(models.Model):
     by = models.CharField(max_length=255, default="")
     broken_at = models.DateTimeField(null=True)
     broken_id = models.BigIntegerField(null=True)
-    sentence = models.CharField(max_length=255, default="")
+    sentence = Sentence(max_length=255, default="")
 
     def __str__(self) -> str:
         return self.sentence if self.broken_at else f"whole up to entry {self.whole_id}"

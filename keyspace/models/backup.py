@@ -5,6 +5,8 @@ import uuid
 from django.db import models
 from django.utils import timezone
 
+from keyspace.models.fields import Document, Sentence
+
 
 class Schedule(models.Model):
     """When a server is backed up by itself, and which of those backups are kept.
@@ -38,7 +40,7 @@ class Schedule(models.Model):
     since = models.DateTimeField(default=timezone.now)
     next_at = models.DateTimeField(null=True)
     last_at = models.DateTimeField(null=True)
-    last_problem = models.CharField(max_length=500, blank=True)
+    last_problem = Sentence(max_length=500, blank=True)
     alerted_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -82,10 +84,10 @@ class Backup(models.Model):
     server = models.CharField(max_length=64, db_index=True)
     kind = models.CharField(max_length=12, choices=Kind)
     state = models.CharField(max_length=12, choices=State, default=State.RUNNING, db_index=True)
-    state_note = models.CharField(max_length=500, blank=True)
+    state_note = Sentence(max_length=500, blank=True)
     person = models.CharField(max_length=255)
     schedule = models.ForeignKey(Schedule, models.SET_NULL, null=True, blank=True, related_name="backups")
-    reason = models.CharField(max_length=255, blank=True)
+    reason = Sentence(max_length=255, blank=True)
     job = models.ForeignKey("keyspace.Job", models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
     seconds = models.FloatField(null=True)
@@ -93,13 +95,13 @@ class Backup(models.Model):
     files = models.JSONField(default=list)
     keys = models.JSONField(default=dict)
     server_keys = models.JSONField(default=dict)
-    product = models.CharField(max_length=64, blank=True)
-    format = models.CharField(max_length=32, blank=True)
-    source = models.CharField(max_length=255, blank=True)
-    place = models.CharField(max_length=500, blank=True)
-    parts = models.JSONField(default=list)
-    remark = models.CharField(max_length=1000, blank=True)
-    torn = models.CharField(max_length=500, blank=True)
+    product = Sentence(max_length=64, blank=True)
+    format = Sentence(max_length=32, blank=True)
+    source = Sentence(max_length=255, blank=True)
+    place = Sentence(max_length=500, blank=True)
+    parts = Document(default=list)
+    remark = Sentence(max_length=1000, blank=True)
+    torn = Sentence(max_length=500, blank=True)
     verified_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -149,7 +151,7 @@ class BackupStatistics(models.Model):
     """What `statistics` found in a backup; apart from its row, because it is large and lists of backups do not need it."""
 
     backup = models.OneToOneField(Backup, models.CASCADE, related_name="statistics")
-    report = models.JSONField(default=dict)
+    report = Document(default=dict)
     person = models.CharField(max_length=255)
     made_at = models.DateTimeField(default=timezone.now)
 

@@ -7,6 +7,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from keyspace.models.fields import Document, Sentence
+
 
 class Job(models.Model):
     """`done` of `total` are counted in `unit` (keys, bytes); `checkpoint` is where a resumable job goes on; `result` is its report.
@@ -28,23 +30,23 @@ class Job(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=48, db_index=True)
-    title = models.CharField(max_length=255)
+    title = Sentence(max_length=255)
     server = models.CharField(max_length=64, blank=True, db_index=True)
     db = models.IntegerField(null=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     person = models.CharField(max_length=255)
     address = models.CharField(max_length=64, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
-    params = models.JSONField(default=dict)
+    params = Document(default=dict)
     once = models.CharField(max_length=64, null=True, unique=True)  # noqa: DJ001 - NULL is "may repeat"
 
     state = models.CharField(max_length=12, choices=State, default=State.WAITING, db_index=True)
     done = models.BigIntegerField(default=0)
     total = models.BigIntegerField(null=True)
-    unit = models.CharField(max_length=16, default="keys")
-    phase = models.CharField(max_length=255, blank=True)
-    checkpoint = models.JSONField(default=dict)
-    result = models.JSONField(default=dict)
+    unit = Sentence(max_length=16, default="keys")
+    phase = Sentence(max_length=255, blank=True)
+    checkpoint = Document(default=dict)
+    result = Document(default=dict)
     problem = models.TextField(blank=True)
     wants_cancel = models.BooleanField(default=False)
     wants_pause = models.BooleanField(default=False)

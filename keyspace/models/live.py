@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from keyspace.models.fields import Sentence
+
 
 class LiveUse(models.Model):
     """One open live view, or one running recording (then `number` is the recording's).
@@ -21,7 +23,7 @@ class LiveUse(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     process = models.CharField(max_length=32, db_index=True)
     seen_at = models.DateTimeField(default=timezone.now, db_index=True)
-    stop = models.CharField(max_length=255, blank=True)
+    stop = Sentence(max_length=255, blank=True)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.number}"

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from keyspace.models.fields import Document
+
 
 class TrashEntry(models.Model):
     """The DUMP of a key (`payload`, zstd) as it was before `operation`, with its absolute expiry (Unix ms).
@@ -38,7 +40,7 @@ class TrashEntry(models.Model):
     dump_size = models.BigIntegerField()
     stored_size = models.BigIntegerField()
     left = models.CharField(max_length=64, blank=True)
-    preview = models.JSONField(default=list)
+    preview = Document(default=list)
     restored_at = models.DateTimeField(null=True)
     job = models.ForeignKey("keyspace.Job", models.SET_NULL, null=True, related_name="trash")
     part = models.BooleanField(default=False)
@@ -74,7 +76,7 @@ class Once(models.Model):
 
     token = models.CharField(max_length=64, primary_key=True)
     at = models.DateTimeField(default=timezone.now, db_index=True)
-    answer = models.JSONField(null=True)
+    answer = Document(null=True)
 
     def __str__(self) -> str:
         return self.token[:8]

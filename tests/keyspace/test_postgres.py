@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, DataError, connection, transaction
 from django.utils import timezone
 
 from keyspace.audit_chain import Verdict, verify_chain
-from keyspace.models import AuditEntry, Backup, Grant, Job, LiveUse, Schedule
+from keyspace.errors import explain
+from keyspace.models import AuditEntry, Backup, Grant, Job, LiveUse, Once, Schedule
+from keyspace.models.fields import NUL_SHOWN
 from keyspace.pubsub.uses import VIEW
 from tests.keyspace.pubsub.test_uses import (  # noqa: F401
     keeper,
@@ -137,6 +139,7 @@ def test_a_job_is_claimed_by_one_of_two_processes(in_both: Any) -> None:
 
 VIEWS = """
 import asyncio
+from keyspace.models.fields import NUL_SHOWN
 from keyspace.pubsub.uses import VIEW, Keeper, TooMany, Use, this_process
 async def main():
     keeper, begun = Keeper(), 0
@@ -189,6 +192,21 @@ def test_a_schedule_that_is_due_starts_one_backup(in_both: Any, admin: Any, serv
     Schedule.objects.create(server=server_row, name="nightly", next_at=due)
     assert sorted(in_both(START)) == [0, 1]
     assert Backup.objects.count() == 1 and Job.objects.filter(once="form 1").count() == 1
+
+
+def test_any_text_is_kept_or_refused_in_words() -> None:
+    """SQLite takes all of them."""
+    odd = "a\0b\\u0000\\\0"
+    job = Job.objects.create(kind="k", title=odd + "x" * 300, params={odd: [odd]}, result={"said": odd})
+    Job.objects.filter(pk=job.pk).update(phase=odd * 100)
+    job.refresh_from_db()
+    kept = odd.replace("\0", NUL_SHOWN)
+    assert (job.title, job.phase) == ((kept + "x" * 300)[:255], (kept * 100)[:255])
+    assert (job.params, job.result) == ({kept: [kept]}, {"said": kept})
+    with pytest.raises(DataError) as refused, transaction.atomic():
+        Once.objects.create(token="t" * 65)
+    problem = explain(refused.value)
+    assert problem.status == 400 and "too long" in problem.sentence
 
 
 REMOVE = """

@@ -4,6 +4,7 @@ Reading many values is more than looking at one: a pattern takes an operator's r
 left out, whatever the form.
 """
 
+import hashlib
 import time
 import uuid
 from collections.abc import Iterator
@@ -136,13 +137,20 @@ def _make(run: Run) -> dict[str, Any]:
         "file_name": run.params["file_name"],
         "size": kept.size,
         "sha256": kept.sha256,
+        "bounds": _bounds(connection),
     }
     return facts | vars(done) | {"seconds": round(time.monotonic() - began, 2)}
 
 
+def _bounds(connection: Connection) -> str:
+    """Which keys and values the person's grants show, as a mark to compare."""
+    rights = {(right.role, right.patterns, right.masks) for right in connection.access.rights}
+    return hashlib.sha256(repr(sorted(rights)).encode()).hexdigest()
+
+
 @performs(Permission.REVEAL_VALUES)
 def download_export(connection: Connection, *, job_id: uuid.UUID) -> ExportFile:
-    """The file of a finished export of one's own. Raises NotFound."""
+    """The file of a finished export of one's own. Raises NotFound; Denied when the grants are others than when it was made."""
     found = find_job(connection.actor, job_id)
     mine = found.user_id == getattr(connection.actor.user, "pk", None)
     if (
@@ -154,6 +162,8 @@ def download_export(connection: Connection, *, job_id: uuid.UUID) -> ExportFile:
         raise NotFound(
             "There is no such export of yours here.", "Exports are kept for a week; make it again."
         )
+    if found.result.get("bounds") not in (None, _bounds(connection)):
+        raise Denied("Your grants have changed since this export was made.", "Make it again.")
     audit.tell(job=str(job_id), size=found.result["size"])
     return ExportFile(
         found.result["file_name"], store.read_chunks(found.result["file"]), found.result["size"]

@@ -14,7 +14,8 @@ from keyspace.backups.readable import read_pieces
 from keyspace.bulk.choice import Choice
 from keyspace.errors import BadInput, Denied, NotFound
 from keyspace.keys import Filter
-from keyspace.models import AuditEntry, Job
+from keyspace.models import AuditEntry, Grant, Job
+from keyspace.servers import open_connection
 from tests.keyspace.types.samples import NAME
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -160,6 +161,20 @@ def test_kept_as_a_file_for_a_week(redis: Any, connection_as: Any) -> None:
     assert exports.remove_old_exports() == 1
     with pytest.raises(NotFound):
         exports.download_export(operator, job_id=job.pk)
+
+
+@pytest.mark.parametrize("narrower", [{"patterns": ["e:text"]}, {"masks": ["e:*"]}])
+def test_a_file_made_under_a_wider_grant_is_not_given_out(
+    redis: Any, connection_as: Any, narrower: dict[str, list[str]]
+) -> None:
+    fill(redis)
+    operator = connection_as("operator")
+    job = exports.start_export(operator, choice=ALL, form="lines")
+    job_worker.run_job(job.pk)
+    Grant.objects.filter(user=operator.actor.user).update(**narrower)
+    now = open_connection(operator.actor, "test", 0)
+    with pytest.raises(Denied, match="grants have changed"):
+        exports.download_export(now, job_id=job.pk)
 
 
 def test_types_without_a_readable_form_are_named(redis: Any, connection_as: Any, monkeypatch: Any) -> None:

@@ -212,7 +212,7 @@ def name_text(name: bytes) -> str:
 def both_ends(name: str) -> SafeString:
     """A long name for a place that cuts it (`.cut`): cut before its last characters, since names differ there."""
     head, tail = name[:-TAIL], name[-TAIL:]
-    if len(head) < TAIL:
+    if len(head) < TAIL:  # of a name that nearly fits more is seen when its end is cut
         return mark_safe(escape(name))
     return mark_safe(f'<span class="head">{escape(head)}</span>{escape(tail)}')
 

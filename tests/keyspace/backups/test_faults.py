@@ -1,5 +1,7 @@
 """What goes wrong: damage, kills, a full disk, hostile files. Nothing broken is ever called whole, and nothing is left over."""
 
+import contextlib
+import io
 import random
 import re
 import struct
@@ -67,14 +69,19 @@ def test_a_hundred_places_of_damage(kind: str, redis: Any, connection_as: Callab
         path.write_bytes(good[:at] if number % 2 else bytes(bad))
         verdict = verify.verify_files(backup, lambda done, total: None)
         assert verdict.state == "damaged", (at, verdict)
-        _structure_is_seen(kind, path)
+        _structure_is_seen(kind, path, good)
     path.write_bytes(good)
     assert verify.verify_files(backup, lambda done, total: None).state == "loaded"
 
 
-def _structure_is_seen(kind: str, path: Path) -> None:
+def _structure_is_seen(kind: str, path: Path, good: bytes) -> None:
     """Without the SHA-256 that we keep: the file alone says that it is not whole."""
     data = path.read_bytes()
+    if kind == "readable":
+        # A bit in five hundred of a zstd frame says nothing of its contents, nor do its last four bytes.
+        with contextlib.suppress(Damaged):
+            assert list(read_pieces(io.BytesIO(data))) == list(read_pieces(io.BytesIO(good)))
+        return
     if kind == "pull":
         checker = RdbChecker()
         with pytest.raises(Damaged):
@@ -82,7 +89,7 @@ def _structure_is_seen(kind: str, path: Path) -> None:
             checker.finish()
         return
     with path.open("rb") as source, pytest.raises(Damaged):
-        for _ in ArchiveReader(source, size=len(data)).pages() if kind == "export" else read_pieces(source):
+        for _ in ArchiveReader(source, size=len(data)).pages():
             pass
 
 

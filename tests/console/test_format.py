@@ -169,7 +169,7 @@ def test_what_a_place_cuts_is_never_the_end_of_a_name(name: str) -> None:
 
 def test_the_style_leaves_room_for_the_end_of_a_name() -> None:
     style = (TEMPLATES.parent / "static/css/rows.css").read_text()
-    assert f"max-width: calc(100% - {shown.TAIL}ch)" in style
+    assert f"max-width: clamp(100% - {shown.TAIL}ch, " in style
 
 
 @given(st.text(max_size=200), st.integers(8, 120))

@@ -1,4 +1,4 @@
-// Single keys: [data-shortcut] is clicked or focused; j and k walk the rows of a list; ? shows them all.
+// Single keys: [data-shortcut] is clicked or focused; j and k walk the rows of a list, arrows as well once one has the focus; ? shows them all.
 const dialog = document.getElementById("shortcuts");
 const busyWith = "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable=true], .cm-editor, dialog[open]";
 const visible = (element) => element.getClientRects().length > 0 && !element.disabled;
@@ -28,6 +28,23 @@ function walk(step) {
   const target = focusable(all[next]);
   target?.focus({ preventScroll: true });
   all[next].scrollIntoView({ block: "nearest" });
+}
+
+/** Arrows within a list: up and down walk, right and left open and close a folder, left goes to the folder around. */
+function arrow(event) {
+  const row = document.activeElement?.closest("[data-list] :is([data-row], summary.row)");
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!row || !event.key.startsWith("Arrow") || event.shiftKey) return false;
+  const folder = row.matches("summary") ? row.parentElement : null;
+  const opens = event.key === "ArrowRight";
+  const around = (folder ?? row).parentElement.closest("details.folder")?.querySelector("summary");
+  if (step) walk(step);
+  else if (folder && folder.open !== opens) row.click();
+  else if (opens && folder) walk(1);
+  else if (!opens && around) around.focus();
+  else return false;
+  event.preventDefault();
+  return true;
 }
 
 function list() {
@@ -60,6 +77,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.key === "?") return showShortcuts();
+  if (arrow(event)) return;
   if (event.key === "j" || event.key === "k") return walk(event.key === "j" ? 1 : -1);
   const target = [...document.querySelectorAll("[data-shortcut]")].find((each) => each.dataset.shortcut === event.key && visible(each));
   if (!target) return;

@@ -1,4 +1,4 @@
-"""Dialogs by keyboard: where the focus goes when one opens, and where it is when one has closed."""
+"""By keyboard: where the focus goes when a dialog opens, where it is when it has closed, and how one walks the tree."""
 
 from typing import Any
 
@@ -45,6 +45,29 @@ def test_a_form_with_an_editor_begins_with_the_name_that_is_asked_for(keys: Page
     expect(keys.get_by_label("Field", exact=True)).to_be_focused()
     keys.locator("#dialog label", has_text="Value").click()
     expect(keys.locator(".cm-content")).to_be_focused()
+
+
+def test_arrows_walk_the_tree_and_open_and_close_its_folders(keys: Page, console: Any, redis: Any) -> None:
+    redis.mset({"user:2": 1, "zebra": 1})
+    keys.goto(console.url(reverse("keys", args=["test", 0]) + "?view=tree&sort=name"))
+    folder = keys.locator("summary.row", has_text="user:")
+    expect(keys.locator("a.key-row", has_text="zebra")).to_be_visible()
+    folder.focus()
+    keys.keyboard.press("ArrowRight")
+    within = keys.locator(".folder-body a.key-row")
+    expect(within).to_have_count(2)
+    keys.keyboard.press("ArrowDown")
+    expect(within.first).to_be_focused()
+    keys.keyboard.press("ArrowDown")
+    keys.keyboard.press("ArrowDown")
+    expect(keys.locator("a.key-row", has_text="zebra")).to_be_focused()
+    keys.keyboard.press("ArrowUp")
+    expect(within.last).to_be_focused()
+    keys.keyboard.press("ArrowLeft")
+    expect(folder).to_be_focused()
+    keys.keyboard.press("ArrowLeft")
+    expect(within.first).not_to_be_visible()
+    expect(folder).to_be_focused()
 
 
 def test_what_cannot_be_undone_is_not_one_key_press_away(keys: Page, console: Any, admin: Any) -> None:

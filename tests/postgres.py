@@ -138,13 +138,28 @@ def as_default(url: str) -> Iterator[None]:
     settings, connection = connections.settings["default"], connections["default"]
     connections.settings["default"] = settings | {"OPTIONS": {}} | env.db_url_config(url)
     connections["default"] = connections.create_connection("default")
+    _forget_connection_of_coroutines()
     ContentType.objects.clear_cache()
     try:
         yield
     finally:
         connections["default"].close()
         connections.settings["default"], connections["default"] = settings, connection
+        _forget_connection_of_coroutines()
         ContentType.objects.clear_cache()
+
+
+def _forget_connection_of_coroutines() -> None:
+    """They have one thread for all that they do in a database, and it keeps its connection from test to test."""
+    from asgiref.sync import SyncToAsync
+    from django.db import connections
+
+    def forget() -> None:
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            del connections[connection.alias]
+
+    SyncToAsync.single_thread_executor.submit(forget).result()
 
 
 def main() -> int:

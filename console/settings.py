@@ -162,6 +162,8 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_RATE_LIMITS = {"login_failed": env.str("CONSOLE_LOGIN_RATE", "20/m/ip,5/5m/key")}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Keyspace Console"
+# A code is good for one step more: it takes a while to type (RFC 6238, 5.2).
+MFA_TOTP_TOLERANCE = 1
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

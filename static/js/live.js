@@ -162,7 +162,10 @@ document.getElementById("live-recordings").addEventListener("close", () => {
 
 const acts = {
   pause(button) { stream.pause(!stream.paused); button.setAttribute("aria-pressed", String(stream.paused)); },
-  record() { if (state.recording) socket.send("stop_recording", { id: state.recording }); else socket.send("record", { seconds: limit("seconds"), bytes: limit("bytes") }); },
+  record() {
+    const sent = state.recording ? socket.send("stop_recording", { id: state.recording }) : socket.send("record", { seconds: limit("seconds"), bytes: limit("bytes") });
+    if (!sent) window.dispatchEvent(new CustomEvent("toast", { detail: { text: "There is no connection to the console now: press it again when there is.", kind: "problem" } }));
+  },
   clear() { stream.clear(); counts.reset(); chart.clear(); counts.since = watched.subscriptions.length ? Date.now() : 0; },
   recordings: showRecordings,
 };

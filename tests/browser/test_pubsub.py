@@ -280,6 +280,16 @@ def test_what_the_server_has_not_confirmed_is_not_shown_as_subscribed(
     expect(page.locator(".live-ch.is-on .live-dot.is-waiting")).to_be_visible()
 
 
+def test_record_without_a_connection_is_a_sentence(signed_in: Any, console: Any, viewer: Any) -> None:
+    page: Page = signed_in(viewer)
+    page.add_init_script("window.WebSocket = class { static OPEN = 1; readyState = 0; close() {} };")
+    page.goto(console.url("/servers/test/pubsub/"))
+    page.get_by_placeholder("find or subscribe").fill("a")
+    page.get_by_placeholder("find or subscribe").press("Enter")
+    page.get_by_role("button", name="Record", exact=True).click()
+    expect(page.get_by_text("There is no connection to the console now")).to_be_visible()
+
+
 def test_thousands_of_channels_stay_usable(open_pubsub: Open, viewer: Any, redis: Any) -> None:
     listener = redis.pubsub()
     listener.subscribe(*[f"channel:{number:04}" for number in range(4000)])

@@ -7,6 +7,7 @@ new_server  starts servers for this test alone     new_cluster starts clusters f
 on_postgres the database of a module's tests is a Postgres
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,10 +16,18 @@ import redis as redis_py
 from django.core.management import call_command
 from django.db import connections
 
+from keyspace.backups.parts import parts_directory
 from tests.postgres import RunningPostgres, as_default, start_postgres
 from tests.servers import GENERATIONS, RunningServer, start_server
 from tests.shared_servers import shared_server
 from tests.topologies import RunningCluster, start_cluster
+
+
+@pytest.fixture(autouse=True)
+def _nothing_half_done() -> None:
+    """No test meets a part of a file that another left in the store, as a console that was killed leaves it."""
+    for path in parts_directory().iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -18,8 +18,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def dump(server: RunningServer, redis: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An RDB of about 2 MB, which goes in pieces of 200 kB."""
     monkeypatch.setattr(uploads, "PIECE_BYTES", 200_000)
-    for path in store.parts_directory().iterdir():
-        path.unlink()
     redis.config_set("rdbcompression", "no")
     redis.execute_command("DEBUG", "POPULATE", 20_000, "key", 80)
     redis.config_set("dbfilename", "upload.rdb")

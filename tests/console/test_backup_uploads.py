@@ -22,8 +22,6 @@ HTMX = {"HTTP_HX_REQUEST": "true"}
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "PIECE_BYTES", 10_000)
-    for path in store.parts_directory().iterdir():
-        path.unlink()
 
 
 @pytest.fixture
